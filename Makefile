@@ -1,0 +1,111 @@
+# flowpin: GPL-2.0-or-later. `make help` lists the targets.
+
+VERSION    := 0.1.0
+PREFIX     ?= /usr/local
+DESTDIR    ?=
+SYSCONFDIR ?= /etc
+UNITDIR    ?= $(or $(shell pkg-config --variable=systemdsystemunitdir systemd 2>/dev/null),/lib/systemd/system)
+SBINDIR    ?= $(PREFIX)/sbin
+BINDIR     ?= $(PREFIX)/bin
+MANDIR     ?= $(PREFIX)/share/man
+
+CC        ?= cc
+PKGS      := libmnl libnetfilter_conntrack libnftnl json-c libevent_core libconfuse
+WARNINGS  := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wredundant-decls -Wnested-externs \
+             -Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Wundef
+HARDENING := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
+ifdef SAN
+BUILD     := build/san
+SANFLAGS  := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+OPT       := -O1 -g
+HARDENING := -fPIE
+else
+BUILD     := build
+OPT       := -O2 -g
+endif
+CFLAGS    ?= $(OPT)
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DFLOWPIN_VERSION='"$(VERSION)"' -Iinclude -Isrc -I$(BUILD)/gen \
+             $(WARNINGS) $(HARDENING) $(SANFLAGS) $(CFLAGS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
+LIBS       = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+
+ifndef V
+Q := @
+endif
+
+# Each program is its main and the folders that it may use; the folders come in the order of the layers.
+LIB_DIRS      := base netlink core
+flowpind_DIRS := $(LIB_DIRS) pin config control daemon
+flowpin_DIRS  := $(LIB_DIRS) config cli
+PROGRAMS      := flowpind flowpin
+
+objects = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(foreach d,$(1),$(wildcard src/$(d)/*.c)))
+
+all: $(PROGRAMS:%=$(BUILD)/%) ## build the programs under build/
+
+.SECONDEXPANSION:
+$(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o $$(call objects,$$($$*_DIRS))
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/obj/%.o: src/%.c | $(BUILD)/gen/varlink.h
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The interface description as a C string.
+$(BUILD)/gen/varlink.h: src/control/io.flowpin.varlink
+	@mkdir -p $(@D)
+	@echo "  GEN   $@"
+	$(Q)sed -e 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $< >$@
+
+# Unit tests: tests/unit/test_X.c is one program, linked with the whole library it may need.
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+UNIT_DIRS  := $(LIB_DIRS) pin config control cli
+$(BUILD)/tests/%: tests/unit/%.c $$(call objects,$$(UNIT_DIRS))
+	@mkdir -p $(@D)
+	@echo "  TEST  $@"
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter-out %.h,$^) $(LIBS) -lcmocka
+
+# Helpers of the tests that a script cannot be fast enough for.
+TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
+$(TOOLS): $(BUILD)/tests/%: tests/tools/%.c
+	@mkdir -p $(@D)
+	@echo "  TOOL  $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
+
+tests: all $(UNIT_TESTS) $(TOOLS) ## build the tests
+
+deps: ## install the Debian packages that are missing (list: packages.txt)
+	$(Q)tests/install-packages packages.txt
+
+check: deps ## install what is missing, build, run every test
+	$(Q)$(MAKE) --no-print-directory tests
+	$(Q)BUILD=$(BUILD) tests/run $(TESTS)
+
+demo: deps ## a client, a gateway and BGP servers in namespaces: without and with flowpin
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) tests/demo/demo
+
+bench: deps ## print what things cost on this machine
+	$(Q)$(MAKE) --no-print-directory tests
+	$(Q)BUILD=$(BUILD) tests/bench/bench
+
+install: all ## install below $(DESTDIR)$(PREFIX)
+	$(Q)PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SYSCONFDIR='$(SYSCONFDIR)' UNITDIR='$(UNITDIR)' \
+	SBINDIR='$(SBINDIR)' BINDIR='$(BINDIR)' MANDIR='$(MANDIR)' BUILD='$(BUILD)' systemd/install
+
+uninstall: ## remove what install put there, and everything of ours in the kernel
+	$(Q)PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SYSCONFDIR='$(SYSCONFDIR)' UNITDIR='$(UNITDIR)' \
+	SBINDIR='$(SBINDIR)' BINDIR='$(BINDIR)' MANDIR='$(MANDIR)' BUILD='$(BUILD)' systemd/uninstall
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@echo "Variables: PREFIX DESTDIR SYSCONFDIR UNITDIR CC CFLAGS V=1 (show commands) SAN=1 (ASan and UBSan) TESTS='name ...'"
+
+-include $(shell find $(BUILD)/obj $(BUILD)/tests -name '*.d' 2>/dev/null)
+.DELETE_ON_ERROR:
+.PHONY: all tests deps check demo bench install uninstall clean help

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "core/service.h"
+
+/* Nexthops and bindings with their life cycle (README, "Life of a nexthop"). Pure: time comes in as milliseconds of
+ * clock_now_ms(), decisions come out as changes to take. Services are named by their name, so that a reload may reorder
+ * them; a binding whose service is gone is dropped with registry_service_remove(). */
+
+#define BINDING_ID_MAX 255
+
+enum binding_state {
+	BINDING_FREE, /* the id is not in use */
+	BINDING_ACTIVE,
+	BINDING_DRAINING,
+	BINDING_DEAD,
+	BINDING_UNREACHABLE,
+	BINDING_GONE, /* only as the target of a change: the id is being taken back */
+};
+/* "active", "draining", ... */
+const char *binding_state_name(enum binding_state s);
+
+/* Why a binding is in its state; also the reason of a change. */
+enum binding_reason {
+	REASON_ROUTE,	  /* a route names it */
+	REASON_WITHDRAWN, /* no route names it any more */
+	REASON_DRAIN,	  /* the operator drains it */
+	REASON_RELEASE,	  /* the operator released it */
+	REASON_NEIGHBOUR, /* its neighbour entry FAILED */
+	REASON_LINK,	  /* its interface is down */
+	REASON_OUTAGE,	  /* it failed together with most others behind its interface, or with all */
+	REASON_ADOPTED,	  /* found in the kernel at start */
+	REASON_EMPTY,	  /* no flow left */
+	REASON_SERVICE,	  /* its service was removed */
+};
+const char *binding_reason_text(enum binding_reason r);
+
+/* What is known of a nexthop's health. */
+enum nexthop_health {
+	HEALTH_UNKNOWN, /* not probed yet, or its kind cannot be probed: counts as alive while its link is up */
+	HEALTH_ALIVE,
+	HEALTH_SUSPECT, /* a probe is unanswered so far */
+	HEALTH_FAILED,
+};
+
+/* What liveness sees. */
+enum nexthop_event {
+	NEXTHOP_CONFIRMED,  /* the neighbour answered (REACHABLE), or is of a kind that counts as alive */
+	NEXTHOP_PROBED,	    /* a probe began (entry in PROBE or INCOMPLETE) */
+	NEXTHOP_NO_ANSWER,  /* the neighbour is FAILED; again for each further round that ends so */
+	NEXTHOP_LINK_DOWN,
+	NEXTHOP_LINK_UP,
+};
+
+struct nexthop {
+	struct ip_addr gateway; /* family 0: on-link */
+	uint32_t ifindex;
+	char ifname[16];
+	enum nexthop_health health;
+	bool link_up;
+	uint64_t confirmed_ms; /* last NEXTHOP_CONFIRMED, 0 never */
+	uint64_t fault_ms;     /* when the present fault began: the first unanswered probe, or the link going down; 0 none */
+	uint64_t failed_ms;    /* when it was found FAILED; 0 not */
+	uint32_t rounds;       /* unanswered solicitations in this fault */
+	uint16_t bindings;     /* how many refer to it */
+};
+
+struct binding {
+	uint8_t id; /* 1..BINDING_ID_MAX; its mark is id << shift */
+	enum binding_state state;
+	enum binding_reason reason;
+	char service[SERVICE_NAME_MAX];
+	enum service_on_withdraw on_withdraw;
+	struct nexthop *nexthop;
+	bool named;    /* a relevant route of the service names it */
+	bool drained;  /* by the operator */
+	bool released; /* by the operator; ends when it is undrained or was withdrawn and named again */
+	bool fixed;    /* id given by configuration */
+	uint8_t families; /* bit 0: IPv4 traffic goes through it, bit 1: IPv6 traffic */
+	bool by_link;  /* `rt nexthop` cannot name it for some of its traffic: on-link, or a gateway of the other family */
+	bool blind;    /* by_link, and another such binding of the service stands on the same interface: not pinned */
+	uint32_t mtu;
+	bool onlink;
+	uint16_t encap_type, encap_len;
+	uint8_t encap[64];
+	uint32_t flows; /* kept by registry_flow_count */
+	uint64_t state_ms; /* when the state began */
+	uint64_t quiet_ms; /* since when flows is 0; 0 while it is not */
+	uint64_t drain_since_s, drain_deadline_s, drain_release_s; /* seconds since 1970, 0 none */
+	uint32_t drain_uid;
+};
+
+struct registry_limits {
+	uint8_t max_id; /* 15 .. 255, by the mark mask */
+	uint32_t dead_after;
+	uint64_t outage_window_ms, outage_hold_ms, carrier_hold_ms, probe_interval_ms;
+};
+
+struct registry;
+
+int registry_new(const struct registry_limits *limits, struct registry **ret_registry) _must_check_;
+struct registry *registry_free(struct registry *r);
+DEFINE_FREEP(struct registry, registry_free)
+void registry_limits_set(struct registry *r, const struct registry_limits *limits);
+
+/* One change of state, for the log, for `monitor` and for what must be written into the kernel. */
+struct binding_change {
+	uint8_t id;
+	enum binding_state from, to;
+	enum binding_reason reason;
+	char service[SERVICE_NAME_MAX];
+	struct nexthop_spec nexthop;
+	uint32_t flows; /* it held at that moment */
+};
+/* Takes the oldest change that was not taken yet. False when there is none. */
+bool registry_change_take(struct registry *r, struct binding_change *ret_change);
+/* Counts up with every change of anything that the kernel must be told (state, membership, attributes). */
+uint64_t registry_version(const struct registry *r);
+
+struct nexthop_attributes {
+	uint32_t mtu;
+	bool onlink;
+	uint16_t encap_type, encap_len;
+	uint8_t encap[64];
+	uint8_t families; /* bit 0: routes of IPv4 name it, bit 1: of IPv6 */
+};
+
+/* A route of the service names this nexthop (interface name for presentation). Makes the binding if there is none, with the
+ * id fixed in the configuration (`fixed_id`, 0 none), else the one never used, else the one longest free.
+ * -EEXIST: fixed_id belongs to another binding that is not gone; -ENOSPC: no id left, the nexthop is not pinned and is listed by
+ * registry_unpinned(); -ENOMEM. */
+int registry_name(struct registry *r, const struct service *s, const struct ip_addr *gateway, uint32_t ifindex,
+		  const char *ifname, const struct nexthop_attributes *a, uint8_t fixed_id, uint64_t now_ms,
+		  uint8_t *ret_id) _must_check_;
+/* No relevant route of the service names it any more. Unknown ones are ignored (and leave the unpinned list). */
+void registry_unname(struct registry *r, const char *service, const struct ip_addr *gateway, uint32_t ifindex,
+		     uint64_t now_ms);
+/* Takes over a binding that the kernel holds from an earlier run, as draining and not named; registry_name() follows
+ * when a route names it. -EEXIST: the id is taken; -ERANGE: above max_id; -ENOMEM. */
+int registry_adopt(struct registry *r, const struct service *s, const struct ip_addr *gateway, uint32_t ifindex,
+		   const char *ifname, const struct nexthop_attributes *a, uint8_t id, uint64_t now_ms) _must_check_;
+
+/* Something was seen of a nexthop (all bindings on it are judged anew). NEXTHOP_LINK_*: gateway NULL means every nexthop
+ * behind the interface. */
+void registry_observe(struct registry *r, const struct ip_addr *gateway, uint32_t ifindex, enum nexthop_event event,
+		      uint64_t now_ms);
+
+/* Judges everything that depends on time (carrier-hold, outage-hold, proofs of life). Returns the milliseconds until it
+ * wants to be called again, UINT64_MAX for not at all. */
+uint64_t registry_tick(struct registry *r, uint64_t now_ms);
+
+/* Operator's wishes. registry_drain refuses with -EBUSY and a sentence when no other active binding of the service would be
+ * left (of a named binding). */
+struct drain_intent {
+	uint64_t since_s, deadline_s, release_s; /* seconds since 1970; 0 none */
+	uint32_t uid;
+};
+int registry_drain(struct registry *r, uint8_t id, const struct drain_intent *intent, uint64_t now_ms, struct err *e) _must_check_;
+void registry_undrain(struct registry *r, uint8_t id, uint64_t now_ms);
+void registry_release(struct registry *r, uint8_t id, uint64_t now_ms);
+
+/* A service was removed from the configuration: its bindings go (change to BINDING_GONE, REASON_SERVICE). */
+void registry_service_remove(struct registry *r, const char *service, uint64_t now_ms);
+
+/* Counts flows of a binding up or down. An id that is not in use is ignored. */
+void registry_flow_count(struct registry *r, uint8_t id, int32_t delta, uint64_t now_ms);
+
+/* A draining or dead binding that no route names, with no flow left since at least `quiet_ms` milliseconds (its idle timeout, which the
+ * caller knows): the next such id from *cursor on (start with 0), or 0. Before registry_retire() the caller makes sure that no
+ * conntrack entry carries its mark and its chains' counters stood still. */
+uint8_t registry_quiet_next(const struct registry *r, uint8_t *cursor);
+void registry_retire(struct registry *r, uint8_t id, uint64_t now_ms);
+
+const struct binding *registry_binding(const struct registry *r, uint8_t id); /* NULL when the id is free */
+/* The next binding in use above *cursor (start with 0), NULL at the end. */
+const struct binding *registry_binding_next(const struct registry *r, uint8_t *cursor);
+const struct binding *registry_find(const struct registry *r, const char *service, const struct ip_addr *gateway,
+				    uint32_t ifindex);
+/* The next nexthop from *cursor on (start with 0), NULL at the end. */
+const struct nexthop *registry_nexthop_next(const struct registry *r, size_t *cursor);
+
+/* Nexthops that a route names and that got no id. */
+struct unpinned {
+	char service[SERVICE_NAME_MAX];
+	struct nexthop_spec nexthop;
+};
+const struct unpinned *registry_unpinned(const struct registry *r, size_t *ret_n);
+
+/* What the kernel must be told of a binding, by its state and flags:
+ * carry: pinned packets may follow it (map `marks`); fresh: a SYN may follow it; off: a route that names it needs an override. */
+bool binding_carries(const struct binding *b);
+bool binding_fresh(const struct binding *b);
+bool binding_off(const struct binding *b);

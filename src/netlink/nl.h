@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+#include <libmnl/libmnl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/err.h"
+
+/* A netlink socket on top of libmnl: extended ACK text in errors, strict checking, forced buffers, many datagrams a call. */
+struct nl;
+
+/* What is called for each message. A negative return stops the walk and is handed on. */
+typedef int (*nl_message_fn)(const struct nlmsghdr *nlh, void *arg);
+
+/* Opens a non-blocking, close-on-exec socket of a protocol (NETLINK_ROUTE, NETLINK_NETFILTER), bound, with NETLINK_EXT_ACK,
+ * NETLINK_CAP_ACK and NETLINK_GET_STRICT_CHK. Negative errno of socket(2)/bind(2). */
+int nl_open(int protocol, struct nl **ret_nl) _must_check_;
+struct nl *nl_close(struct nl *nl);
+DEFINE_FREEP(struct nl, nl_close)
+
+int nl_fd(const struct nl *nl);
+uint32_t nl_portid(const struct nl *nl);
+
+/* Join or leave a multicast group (RTNLGRP_*, NFNLGRP_*). */
+int nl_join(struct nl *nl, unsigned group) _must_check_;
+int nl_leave(struct nl *nl, unsigned group);
+
+/* Asks for buffers of `bytes` by SO_RCVBUFFORCE / SO_SNDBUFFORCE, else by the plain option. *ret_bytes is what the kernel
+ * reports afterwards (its bookkeeping doubles what was asked). */
+int nl_set_receive_buffer(struct nl *nl, uint32_t bytes, uint32_t *ret_bytes);
+int nl_set_send_buffer(struct nl *nl, uint32_t bytes, uint32_t *ret_bytes);
+
+/* Receives what is there, at most `max_datagrams` (recvmmsg), and calls fn for each message. Never blocks. Returns the number of
+ * datagrams read (0: nothing there), -ENOBUFS when the kernel dropped messages for us, -EMSGSIZE for a truncated datagram,
+ * what fn returned, or another errno. Datagrams whose sender is not the kernel are dropped. */
+int nl_receive(struct nl *nl, unsigned max_datagrams, nl_message_fn fn, void *arg);
+
+/* Sends one request (sequence number and port are filled in, NLM_F_ACK added) and waits for its answer: fn (may be NULL) sees
+ * each message of it. The kernel answers such requests while they are sent, so this waits for the kernel's work and for
+ * nothing else. On failure *e holds the kernel's own sentence (extended ACK) or strerror's. Must not be used on a socket that has
+ * joined a group. Returns 0 or the errno of the kernel. */
+int nl_request(struct nl *nl, struct nlmsghdr *nlh, nl_message_fn fn, void *arg, struct err *e);
+
+/* A whole dump at once: NLM_F_DUMP is added; interrupted dumps (NLM_F_DUMP_INTR) are repeated up to 3 times, with fn called
+ * again from the start (`restart`, may be NULL, is called before each repetition). -EINTR when all were interrupted. */
+int nl_dump(struct nl *nl, struct nlmsghdr *nlh, nl_message_fn fn, void (*restart)(void *arg), void *arg, struct err *e);
+
+/* A dump in steps, for large tables in an event loop: begin sends the request; each step reads at most `max_datagrams` and
+ * calls fn. Step returns 1: more to come (call again when the socket is readable), 0: complete, -EINTR: complete, but
+ * interrupted, or an errno. */
+int nl_dump_begin(struct nl *nl, struct nlmsghdr *nlh) _must_check_;
+int nl_dump_step(struct nl *nl, unsigned max_datagrams, nl_message_fn fn, void *arg);
+
+/* Many independent requests in few system calls. nl_pipeline_add copies a complete request; nl_pipeline_run sends them in packets
+ * and calls `answer` for each: `index` counts from 0 in the order of adding, `nlh` is the data message or NULL, `code` 0 or the
+ * kernel's errno with its sentence in *e. Waits for the kernel's work only. It is empty afterwards. */
+struct nl_pipeline;
+typedef void (*nl_answer_fn)(size_t index, const struct nlmsghdr *nlh, int code, const struct err *e, void *arg);
+int nl_pipeline_new(struct nl *nl, struct nl_pipeline **ret_pipeline) _must_check_;
+struct nl_pipeline *nl_pipeline_free(struct nl_pipeline *p);
+DEFINE_FREEP(struct nl_pipeline, nl_pipeline_free)
+int nl_pipeline_add(struct nl_pipeline *p, const struct nlmsghdr *nlh) _must_check_;
+size_t nl_pipeline_count(const struct nl_pipeline *p);
+int nl_pipeline_run(struct nl_pipeline *p, nl_answer_fn answer, void *arg, struct err *e);
+
+/* The attribute policy: what each attribute of a message must look like. */
+enum nl_attr_kind { NL_ATTR_NONE, NL_ATTR_U8, NL_ATTR_U16, NL_ATTR_U32, NL_ATTR_U64, NL_ATTR_STRING, NL_ATTR_BINARY, NL_ATTR_NESTED, NL_ATTR_FLAG };
+struct nl_attr_policy {
+	enum nl_attr_kind kind; /* NL_ATTR_NONE: ignored */
+	uint16_t max;		/* bytes, of STRING and BINARY; 0: any */
+	uint16_t min;		/* bytes, of BINARY */
+};
+
+/* Sorts the attributes of a payload into tb[0..n-1] by type (NLA_F_NESTED masked off); those that the policy does not name are ignored,
+ * of repeated ones the last counts. -EBADMSG when one breaks its policy or the payload is malformed. */
+int nl_attr_parse(const void *payload, size_t len, const struct nl_attr_policy *policy, const struct nlattr **tb, size_t n) _must_check_;
