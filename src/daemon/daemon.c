@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/random.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "flowpin/flowpin.h"
+
+#define TICK_MS 250
+#define HOSTCHECK_EVERY_TICKS 40
+#define CLIENT_IDLE_MS 60000
+
+static const char varlink_interface[] =
+#include "varlink.h"
+	;
+
+struct registry_limits daemon_limits(const struct config *c)
+{
+	return (struct registry_limits){
+		.max_id = (uint8_t)(c->numbers.mark_mask >> __builtin_ctz(c->numbers.mark_mask)),
+		.dead_after = c->liveness.dead_after,
+		.outage_window_ms = c->liveness.outage_window_ms,
+		.outage_hold_ms = c->liveness.outage_hold_ms,
+		.carrier_hold_ms = c->liveness.carrier_hold_ms,
+		.probe_interval_ms = c->liveness.probe_interval_ms,
+	};
+}
+
+void daemon_quit(struct daemon *d, int exit_code)
+{
+	/* A moment for the last replies to leave. */
+	struct timeval tv = { .tv_usec = 50000 };
+
+	d->exit_code = exit_code;
+	event_base_loopexit(d->base, &tv);
+}
+
+void daemon_conntrack_known(struct daemon *d)
+{
+	bool adopted = registry_version(d->registry) > 0;
+
+	d->ready = true;
+	members_apply(d, true);
+	intent_apply(d, clock_now_ms());
+	sync_now(d);
+	flows_updates_judge(d);
+	hostcheck_run(d);
+	if (adopted)
+		witness_adopt_begin(d);
+	log_info("ready: %zu services, %u flows known%s", d->config->services.n, flow_table_count(d->flows),
+		 ruleset_owned(d->ruleset) ? "" : ", table without owner (kernel before 6.9)");
+	notify_send("READY=1");
+}
+
+static void counters_look(struct daemon *d)
+{
+	_cleanup_(freep) struct ruleset_counters *c = calloc(1, sizeof(*c));
+	uint32_t dropped;
+
+	if (!c || ruleset_counters_read(d->ruleset, c, NULL) < 0)
+		return;
+	if (c->lost_pins > d->stats.lost_pins && log_limit_pass(&d->limit_lost, clock_now_ms(), &dropped))
+		log_warning("the pin map is full (max-pins %u): flows hold by their conntrack entry only",
+			    d->config->limits.max_pins);
+	d->stats.lost_pins = c->lost_pins;
+}
+
+static void on_tick(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct daemon *d = arg;
+	uint64_t now = clock_now_ms();
+	uint64_t tick = (now - d->started_ms) / TICK_MS;
+
+	if (!d->ready)
+		return;
+	witness_tick(d, now);
+	drain_tick(d, now);
+	intent_apply(d, now);
+	retire_tick(d, now);
+	flows_unmarked_check(d, now);
+	flows_updates_judge(d);
+	if (tick % 8 == 0)
+		counters_look(d);
+	if (tick % HOSTCHECK_EVERY_TICKS == 0)
+		hostcheck_run(d);
+}
+
+static void on_watchdog(evutil_socket_t fd _unused_, short what _unused_, void *arg _unused_)
+{
+	notify_send("WATCHDOG=1");
+}
+
+static void on_signal(evutil_socket_t number, short what _unused_, void *arg)
+{
+	struct daemon *d = arg;
+
+	if (number == SIGHUP) {
+		reload(d);
+		return;
+	}
+	log_info("ending on signal %d: pins stay in the kernel", (int)number);
+	event_base_loopbreak(d->base);
+}
+
+static int timers_open(struct daemon *d)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	struct timeval tick = { .tv_usec = TICK_MS * 1000 };
+	uint64_t watchdog = notify_watchdog_us() / 3;
+	struct timeval dog = { .tv_sec = (time_t)(watchdog / 1000000), .tv_usec = (suseconds_t)(watchdog % 1000000) };
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		d->ev_signals[i] = evsignal_new(d->base, numbers[i], on_signal, d);
+		if (!d->ev_signals[i])
+			return -ENOMEM;
+		event_priority_set(d->ev_signals[i], PRIORITY_SIGNAL);
+		event_add(d->ev_signals[i], NULL);
+	}
+	d->ev_tick = event_new(d->base, -1, EV_PERSIST, on_tick, d);
+	if (!d->ev_tick)
+		return -ENOMEM;
+	event_priority_set(d->ev_tick, PRIORITY_WORK);
+	event_add(d->ev_tick, &tick);
+	if (!watchdog)
+		return 0;
+	d->ev_watchdog = event_new(d->base, -1, EV_PERSIST, on_watchdog, d);
+	if (!d->ev_watchdog)
+		return -ENOMEM;
+	/* Behind the work on purpose: a loop that is stuck in work must not look alive. */
+	event_priority_set(d->ev_watchdog, PRIORITY_WORK);
+	event_add(d->ev_watchdog, &dog);
+	return 0;
+}
+
+static int model_new(struct daemon *d, struct err *e)
+{
+	struct registry_limits limits = daemon_limits(d->config);
+	uint64_t seed[2];
+	uint8_t id[16];
+	int r;
+
+	if (getrandom(seed, sizeof(seed), 0) != sizeof(seed) || getrandom(id, sizeof(id), 0) != sizeof(id))
+		return err_set(e, -EIO, "getrandom: %s", strerror(errno));
+	for (size_t i = 0; i < sizeof(id); i++)
+		snprintf(d->instance + 2 * i, 3, "%02x", id[i]);
+	d->rib_versions = calloc(d->config->services.n, sizeof(*d->rib_versions));
+	r = d->rib_versions ? 0 : -ENOMEM;
+	if (r == 0)
+		r = rib_new(&d->config->services, &d->rib);
+	if (r == 0)
+		r = registry_new(&limits, &d->registry);
+	if (r == 0)
+		r = flow_table_new(d->config->limits.max_flows, seed, &d->flows);
+	return r < 0 ? err_set(e, r, "the model cannot be made: %s", strerror(-r)) : 0;
+}
+
+static int server_open(struct daemon *d, struct err *e)
+{
+	const char *admin = d->config->control.admin_group;
+	struct group *group = getgrnam(FLOWPIN_GROUP), *admins;
+	struct control_options o = {
+		.path = d->options.socket_path,
+		.mode = 0660,
+		.group = group ? group->gr_gid : (gid_t)-1,
+		.methods = methods_table(),
+		.interface = varlink_interface,
+		.vendor = "flowpin",
+		.product = "flowpind",
+		.version = FLOWPIN_VERSION,
+		.limits = { .max_clients = d->config->control.max_clients,
+			    .max_clients_per_uid = d->config->control.max_clients_per_uid,
+			    .idle_timeout_ms = CLIENT_IDLE_MS },
+		.arg = d,
+	};
+
+	if (admin[0]) {
+		admins = getgrnam(admin);
+		if (!admins)
+			return err_set(e, -ENOENT, "admin-group: there is no group %s", admin);
+		o.has_admin_group = true;
+		o.admin_group = admins->gr_gid;
+	}
+	return control_server_new(d->base, &o, &d->server, e);
+}
+
+static int base_open(struct daemon *d, struct err *e)
+{
+	d->base = event_base_new();
+	if (!d->base || event_base_priority_init(d->base, PRIORITY_COUNT) < 0)
+		return err_set(e, -ENOMEM, "the event loop cannot be made");
+	return 0;
+}
+
+static int step_timers(struct daemon *d, struct err *e)
+{
+	int r = timers_open(d);
+
+	if (r == 0)
+		r = witness_open(d);
+	return r < 0 ? err_set(e, r, "out of memory") : 0;
+}
+
+static int step_adopt(struct daemon *d, struct err *e)
+{
+	int r = sync_adopt(d, e);
+
+	return r < 0 ? r : 0;
+}
+
+static int step_conntrack(struct daemon *d, struct err *e)
+{
+	int r = flows_dump_begin(d);
+
+	return r < 0 ? err_set(e, r, "conntrack cannot be read: %s", strerror(-r)) : 0;
+}
+
+/* In this order; sockets that hear of changes are open before the first look at what changes. */
+static int start(struct daemon *d, struct err *e)
+{
+	static int (*const steps[])(struct daemon *d, struct err *e) = {
+		base_open, model_new, step_timers, sync_open,  routes_open,   liveness_open,
+		routes_dump, intent_load, step_adopt,	flows_open, server_open, step_conntrack,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		int r = steps[i](d, e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void events_free(struct daemon *d)
+{
+	struct event **all[] = { &d->ev_rt,     &d->ev_ct,	&d->ev_nft,    &d->ev_tick,    &d->ev_probe, &d->ev_sync,
+				 &d->ev_redump, &d->ev_watchdog, &d->ev_resync, &d->ev_witness, &d->ev_registry,
+				 &d->ev_pins,   &d->ev_signals[0], &d->ev_signals[1], &d->ev_signals[2] };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (*all[i])
+			event_free(*all[i]);
+}
+
+static void stop(struct daemon *d)
+{
+	/* The server first: its calls hold jobs and subscribers that use all the rest. */
+	control_server_free(d->server);
+	if (d->base) {
+		flows_dump_cancel(d);
+		events_free(d);
+	}
+	nl_close(d->rt_monitor);
+	nl_close(d->rt_request);
+	nl_close(d->rt_probe);
+	nl_close(d->ct_events);
+	nl_close(d->ct_request);
+	override_list_free(d->overrides, d->n_overrides);
+	policy_free(d->policy);
+	ruleset_free(d->ruleset);
+	flow_table_free(d->flows);
+	rib_free(d->rib);
+	registry_free(d->registry);
+	free(d->rib_versions);
+	free(d->intent.list);
+	netstate_free(d);
+	if (d->base)
+		event_base_free(d->base);
+	config_free(d->config);
+}
+
+static void limits_init(struct daemon *d)
+{
+	struct log_limit *each_minute[] = { &d->limit_full, &d->limit_decode, &d->limit_kernel, &d->limit_lost };
+	struct log_limit *each_second[] = { &d->limit_overrun, &d->limit_repair };
+
+	for (size_t i = 0; i < ARRAY_SIZE(each_minute); i++)
+		*each_minute[i] = (struct log_limit){ .interval_ms = 60000, .burst = 1 };
+	for (size_t i = 0; i < ARRAY_SIZE(each_second); i++)
+		*each_second[i] = (struct log_limit){ .interval_ms = 1000, .burst = 1 };
+	/* The pin map being full is told once; status counts on. */
+	d->limit_lost.interval_ms = UINT64_MAX;
+}
+
+int daemon_run(const struct daemon_options *options, struct config *config)
+{
+	_cleanup_(freep) struct daemon *d = calloc(1, sizeof(*d));
+	_cleanup_(closep) int claim = -1;
+	struct err e = { 0 };
+	int r;
+
+	if (!d) {
+		config_free(config);
+		return FLOWPIN_EXIT_FAILED;
+	}
+	d->options = *options;
+	d->config = config;
+	d->started_ms = d->config_ms = clock_now_ms();
+	limits_init(d);
+	r = instance_claim(&claim);
+	if (r < 0)
+		err_set(&e, r, r == -EADDRINUSE ? "flowpind is running here already (one instance in a network namespace)" :
+						  "the instance cannot be claimed: %s",
+			strerror(-r));
+	else
+		r = start(d, &e);
+	if (r == 0) {
+		event_base_dispatch(d->base);
+		notify_send("STOPPING=1");
+		r = d->exit_code;
+	} else {
+		log_error("%s", e.text[0] ? e.text : strerror(-r));
+		r = FLOWPIN_EXIT_FAILED;
+	}
+	stop(d);
+	return r;
+}

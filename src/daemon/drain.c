@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+#define PROGRESS_EVERY_MS 250
+
+/* Somebody who called Drain with wait = true: told of the flows left, and when there are none. */
+struct waiter {
+	struct daemon *d;
+	struct control_call *call;
+	struct waiter *next;
+	uint8_t ids[BINDING_ID_MAX];
+	char services[BINDING_ID_MAX][SERVICE_NAME_MAX];
+	size_t n;
+	uint64_t deadline_ms; /* clock_now_ms(), 0 none */
+	uint64_t told_ms;
+	uint32_t told_flows;
+};
+
+/* The bindings that a command names. */
+struct selection {
+	uint8_t ids[BINDING_ID_MAX];
+	size_t n;
+	struct nexthop_spec spec;
+	const char *service; /* NULL: all */
+};
+
+static int select_bindings(struct daemon *d, struct control_call *call, struct json_object *params, struct selection *s)
+{
+	const char *nexthop = param_string(params, "nexthop");
+	struct nexthop_spec first = { 0 };
+	const struct binding *b;
+	char text[NEXTHOP_TEXT];
+	uint8_t cursor = 0;
+
+	s->n = 0;
+	s->service = param_string(params, "service");
+	if (!nexthop || nexthop_spec_parse(nexthop, &s->spec) < 0) {
+		control_invalid_parameter(call, "nexthop");
+		return -EINVAL;
+	}
+	if (s->service && !daemon_service(d, s->service)) {
+		control_error(call, "NotFound", "there is no service %s", s->service);
+		return -ENOENT;
+	}
+	while ((b = registry_binding_next(d->registry, &cursor))) {
+		struct nexthop_spec spec = binding_spec(b);
+
+		if ((s->service && strcmp(b->service, s->service) != 0) || !nexthop_spec_matches(&s->spec, &spec))
+			continue;
+		if (s->n && strcmp(first.ifname, spec.ifname) != 0) {
+			control_error(call, "Ambiguous", "%s stands on %s and on %s: say which with %s%%INTERFACE", nexthop,
+				      first.ifname, spec.ifname, nexthop);
+			return -EEXIST;
+		}
+		first = spec;
+		s->ids[s->n++] = b->id;
+	}
+	if (s->n == 0) {
+		control_error(call, "NotFound", "%s is not a nexthop of %s%s", nexthop_spec_format(&s->spec, text),
+			      s->service ? "service " : "any service", s->service ? s->service : "");
+		return -ENOENT;
+	}
+	return 0;
+}
+
+static uint32_t flows_of(const struct daemon *d, const uint8_t *ids, size_t n)
+{
+	uint32_t flows = 0;
+
+	for (size_t i = 0; i < n; i++)
+		flows += d->id_flows[ids[i]];
+	return flows;
+}
+
+static struct json_object *bindings_json(struct daemon *d, const uint8_t *ids, size_t n)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < n; i++) {
+		const struct binding *b = registry_binding(d->registry, ids[i]);
+
+		if (b)
+			json_object_array_add(list, report_binding(d, b, NULL));
+	}
+	return list;
+}
+
+static struct json_object *drain_reply(struct daemon *d, const uint8_t *ids, size_t n, bool done, const char *outcome)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "done", json_object_new_boolean(done));
+	json_object_object_add(o, "outcome", json_object_new_string(outcome));
+	json_object_object_add(o, "flows", json_object_new_int64(flows_of(d, ids, n)));
+	json_object_object_add(o, "bindings", bindings_json(d, ids, n));
+	return o;
+}
+
+static void waiter_gone(struct control_call *call _unused_, void *data)
+{
+	struct waiter *w = data, **p = &w->d->waiters;
+
+	while (*p && *p != w)
+		p = &(*p)->next;
+	if (*p)
+		*p = w->next;
+	free(w);
+}
+
+static bool still_drained(const struct waiter *w)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		const struct binding *b = registry_binding(w->d->registry, w->ids[i]);
+
+		if (b && strcmp(b->service, w->services[i]) == 0 && !b->drained)
+			return false;
+	}
+	return true;
+}
+
+static const char *waiter_outcome(const struct waiter *w, uint32_t flows, uint64_t now_ms)
+{
+	if (flows == 0)
+		return "empty";
+	if (!still_drained(w))
+		return "undrained";
+	return w->deadline_ms && now_ms >= w->deadline_ms ? "deadline" : NULL;
+}
+
+static void waiter_tell(struct daemon *d, struct waiter *w, uint64_t now_ms)
+{
+	uint32_t flows = flows_of(d, w->ids, w->n);
+	const char *outcome = waiter_outcome(w, flows, now_ms);
+
+	if (outcome) {
+		control_reply(w->call, drain_reply(d, w->ids, w->n, true, outcome));
+		return;
+	}
+	if (flows == w->told_flows || now_ms - w->told_ms < PROGRESS_EVERY_MS || !control_call_more(w->call))
+		return;
+	w->told_flows = flows;
+	w->told_ms = now_ms;
+	control_continue(w->call, drain_reply(d, w->ids, w->n, false, "draining"));
+}
+
+void drain_tick(struct daemon *d, uint64_t now_ms)
+{
+	struct waiter *w = d->waiters;
+
+	while (w) {
+		struct waiter *next = w->next;
+
+		waiter_tell(d, w, now_ms);
+		w = next;
+	}
+}
+
+bool drain_waits_for(const struct daemon *d, uint8_t id)
+{
+	for (const struct waiter *w = d->waiters; w; w = w->next)
+		for (size_t i = 0; i < w->n; i++)
+			if (w->ids[i] == id)
+				return true;
+	return false;
+}
+
+static void wait_for(struct daemon *d, struct control_call *call, const struct selection *s, uint64_t deadline_ms)
+{
+	struct waiter *w = calloc(1, sizeof(*w));
+
+	if (!w) {
+		control_error(call, "Failed", "out of memory");
+		return;
+	}
+	w->d = d;
+	w->call = call;
+	w->n = s->n;
+	memcpy(w->ids, s->ids, sizeof(w->ids));
+	for (size_t i = 0; i < s->n; i++)
+		memcpy(w->services[i], registry_binding(d->registry, s->ids[i])->service, SERVICE_NAME_MAX);
+	w->deadline_ms = deadline_ms;
+	w->told_flows = UINT32_MAX;
+	w->next = d->waiters;
+	d->waiters = w;
+	control_call_stream(call, NULL, waiter_gone, w);
+	drain_tick(d, clock_now_ms());
+}
+
+static int drain_one(struct daemon *d, uint8_t id, const struct drain_intent *intent, struct err *e)
+{
+	const struct binding *b = registry_binding(d->registry, id);
+	struct drain_wish wish = { .nexthop = binding_spec(b), .intent = *intent };
+	int r;
+
+	snprintf(wish.service, sizeof(wish.service), "%s", b->service);
+	if (b->drained && b->drain_since_s)
+		wish.intent.since_s = b->drain_since_s;
+	r = registry_drain(d->registry, id, &wish.intent, clock_now_ms(), e);
+	if (r < 0)
+		return r;
+	/* Kept on disk before it is answered: a drain that was promised outlives a crash. */
+	r = intent_set(d, &wish, e);
+	if (r < 0) {
+		registry_undrain(d->registry, id, clock_now_ms());
+		intent_remove(d, wish.service, &wish.nexthop, NULL);
+	}
+	return r;
+}
+
+static int drain_all(struct daemon *d, const struct selection *s, const struct drain_intent *intent, struct err *e)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct binding *b = registry_binding(d->registry, s->ids[i]);
+		bool was_drained = b->drained;
+		int r = drain_one(d, s->ids[i], intent, e);
+
+		if (r == 0)
+			continue;
+		for (size_t k = 0; k < i && !was_drained; k++) {
+			struct nexthop_spec spec = binding_spec(registry_binding(d->registry, s->ids[k]));
+
+			intent_remove(d, registry_binding(d->registry, s->ids[k])->service, &spec, NULL);
+			registry_undrain(d->registry, s->ids[k], clock_now_ms());
+		}
+		return r;
+	}
+	return 0;
+}
+
+void drain_method(struct control_call *call, struct json_object *params, void *arg)
+{
+	struct daemon *d = arg;
+	struct drain_intent intent = { .since_s = clock_wall_s(), .uid = control_call_uid(call) };
+	int64_t deadline_ms = 0, release_at = 0;
+	struct selection s;
+	struct err e = { 0 };
+
+	if (param_int(params, "deadline_ms", 1, 365ll * 86400000, &deadline_ms) < 0) {
+		control_invalid_parameter(call, "deadline_ms");
+		return;
+	}
+	if (param_int(params, "release_at", 1, INT64_MAX / 2, &release_at) < 0) {
+		control_invalid_parameter(call, "release_at");
+		return;
+	}
+	if (select_bindings(d, call, params, &s) < 0)
+		return;
+	intent.deadline_s = deadline_ms ? intent.since_s + (uint64_t)(deadline_ms + 999) / 1000 : 0;
+	intent.release_s = (uint64_t)release_at;
+	if (drain_all(d, &s, &intent, &e) < 0) {
+		control_error(call, e.code == -EBUSY ? "Refused" : "Failed", "%s", e.text);
+		return;
+	}
+	events_report(d, &(struct event_report){ .kind = "drain", .service = s.service, .change = "drain" },
+		      "drain by uid %u", intent.uid);
+	sync_now(d);
+	if (param_bool(params, "wait"))
+		wait_for(d, call, &s, deadline_ms ? clock_now_ms() + (uint64_t)deadline_ms : 0);
+	else
+		control_reply(call, drain_reply(d, s.ids, s.n, true, flows_of(d, s.ids, s.n) ? "draining" : "empty"));
+}
+
+void undrain_method(struct control_call *call, struct json_object *params, void *arg)
+{
+	struct daemon *d = arg;
+	struct json_object *o;
+	struct selection s;
+	struct err e = { 0 };
+
+	if (select_bindings(d, call, params, &s) < 0)
+		return;
+	for (size_t i = 0; i < s.n; i++) {
+		const struct binding *b = registry_binding(d->registry, s.ids[i]);
+		struct nexthop_spec spec = binding_spec(b);
+
+		intent_remove(d, b->service, &spec, &e);
+		registry_undrain(d->registry, s.ids[i], clock_now_ms());
+	}
+	if (e.code < 0) {
+		control_error(call, "Failed", "undrained, but this could not be saved: %s", e.text);
+		return;
+	}
+	events_report(d, &(struct event_report){ .kind = "drain", .service = s.service, .change = "undrain" },
+		      "undrain by uid %u", control_call_uid(call));
+	sync_now(d);
+	drain_tick(d, clock_now_ms());
+	o = json_object_new_object();
+	json_object_object_add(o, "bindings", bindings_json(d, s.ids, s.n));
+	control_reply(call, o);
+}
+
+void release_method(struct control_call *call, struct json_object *params, void *arg)
+{
+	struct daemon *d = arg;
+	struct json_object *o;
+	struct selection s;
+	uint32_t flows;
+
+	if (select_bindings(d, call, params, &s) < 0)
+		return;
+	flows = flows_of(d, s.ids, s.n);
+	for (size_t i = 0; i < s.n; i++)
+		registry_release(d->registry, s.ids[i], clock_now_ms());
+	events_report(d, &(struct event_report){ .kind = "drain", .service = s.service, .change = "release" },
+		      "release by uid %u", control_call_uid(call));
+	sync_now(d);
+	o = json_object_new_object();
+	json_object_object_add(o, "flows", json_object_new_int64(flows));
+	json_object_object_add(o, "bindings", bindings_json(d, s.ids, s.n));
+	control_reply(call, o);
+}

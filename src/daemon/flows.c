@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+#define DATAGRAMS_PER_CALL 128
+
+struct batch {
+	struct daemon *d;
+	uint64_t now_ms;
+};
+
+void flows_counts(struct daemon *d, uint8_t id, int delta, bool one_way)
+{
+	d->id_flows[id] += (uint32_t)delta;
+	if (one_way)
+		d->id_one_way[id] += (uint32_t)delta;
+	registry_flow_count(d->registry, id, delta, clock_now_ms());
+}
+
+void flows_end(struct daemon *d, struct flow *f, const char *why)
+{
+	if (d->flow_subscribers)
+		events_flow(d, f, why);
+	if (!(f->flags & FLOW_GRAVE))
+		flows_counts(d, f->binding, -1, f->flags & FLOW_PIN);
+	flow_table_remove(d->flows, f);
+}
+
+void flows_move(struct daemon *d, struct flow *f, uint8_t id, uint64_t now_ms)
+{
+	flows_counts(d, f->binding, -1, f->flags & FLOW_PIN);
+	f->binding = id;
+	f->since_ms = now_ms;
+	flows_counts(d, id, 1, f->flags & FLOW_PIN);
+	if (d->flow_subscribers)
+		events_flow(d, f, "moved");
+}
+
+static uint8_t flags_of(const struct ct_entry *entry, uint8_t before)
+{
+	uint8_t flags = FLOW_CT | (before & (FLOW_REPLIED | FLOW_ASSURED));
+
+	if (entry->status & IPS_SEEN_REPLY)
+		flags |= FLOW_REPLIED;
+	if (entry->status & IPS_ASSURED)
+		flags |= FLOW_ASSURED;
+	if (entry->nat)
+		flags |= FLOW_NAT;
+	return flags;
+}
+
+static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, uint64_t now_ms)
+{
+	static const uint8_t sources[] = { [CT_EVENT_NEW] = FLOW_SOURCE_NEW,
+					   [CT_EVENT_UPDATE] = FLOW_SOURCE_UPDATE,
+					   [CT_EVENT_DESTROY] = FLOW_SOURCE_UPDATE,
+					   [CT_EVENT_DUMP] = FLOW_SOURCE_DUMP };
+	uint32_t dropped;
+	struct flow *f;
+	int r;
+
+	r = flow_table_add(d->flows, &entry->tuple, &f);
+	if (r < 0) {
+		d->stats.flows_refused++;
+		if (log_limit_pass(&d->limit_full, now_ms, &dropped))
+			log_warning("the flow table is full (%u flows): flows are pinned by the kernel, but not listed",
+				    flow_table_capacity(d->flows));
+		return;
+	}
+	if (r == 0 && (f->flags & FLOW_GRAVE)) {
+		if (entry->event == CT_EVENT_DUMP)
+			return;
+		r = 1;
+	}
+	f->mark = d->generation;
+	if (r == 1) {
+		f->since_ms = now_ms;
+		f->source = sources[entry->event];
+		f->binding = id;
+		f->flags = flags_of(entry, 0);
+		flows_counts(d, id, 1, false);
+		if (d->flow_subscribers)
+			events_flow(d, f, "new");
+		return;
+	}
+	if (f->flags & FLOW_PIN) {
+		d->id_one_way[f->binding]--;
+		flow_list_remove(d->flows, f);
+	}
+	f->flags = flags_of(entry, f->flags);
+	if (f->binding != id)
+		flows_move(d, f, id, now_ms);
+}
+
+/* An entry that conntrack gave up in the ordinary way has answered and run out or been closed. Any other end (one-way
+ * traffic that conntrack cannot follow, or somebody's `conntrack -F`) says nothing about the flow: its pin does. */
+static bool ended_for_good(const struct ct_entry *entry)
+{
+	if (!(entry->status & IPS_SEEN_REPLY))
+		return false;
+	if (entry->tuple.proto == IPPROTO_TCP && entry->tcp_state)
+		return entry->tcp_state > TCP_CONNTRACK_ESTABLISHED;
+	return !entry->has_timeout || entry->timeout_s == 0;
+}
+
+static void bury(struct daemon *d, struct flow *f)
+{
+	if (d->flow_subscribers)
+		events_flow(d, f, "end");
+	flows_counts(d, f->binding, -1, f->flags & FLOW_PIN);
+	flow_list_remove(d->flows, f);
+	f->flags = FLOW_GRAVE;
+}
+
+static void destroyed(struct daemon *d, const struct ct_entry *entry)
+{
+	struct flow *f = flow_table_get(d->flows, &entry->tuple);
+
+	if (!f && d->dump && flow_table_add(d->flows, &entry->tuple, &f) == 1) {
+		f->flags = FLOW_GRAVE;
+		return;
+	}
+	if (!f || (f->flags & FLOW_GRAVE))
+		return;
+	if (!ended_for_good(entry) && f->tuple.zone == 0)
+		witness_watch(d, f, true);
+	else if (d->dump)
+		bury(d, f);
+	else
+		flows_end(d, f, "end");
+}
+
+void flows_apply(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms)
+{
+	uint8_t id = id_of(d, entry->mark);
+
+	if (id == 0)
+		return;
+	if (entry->event == CT_EVENT_DESTROY)
+		destroyed(d, entry);
+	else
+		learn(d, entry, id, now_ms);
+}
+
+static int on_message(const struct nlmsghdr *nlh, void *arg)
+{
+	struct batch *b = arg;
+	struct daemon *d = b->d;
+	struct ct_entry entry;
+	uint32_t dropped;
+	int r;
+
+	r = ct_decode(nlh, &entry);
+	if (r == -EBADMSG) {
+		d->stats.undecodable++;
+		if (log_limit_pass(&d->limit_decode, b->now_ms, &dropped))
+			log_warning("a conntrack event could not be decoded (%u more since)", dropped);
+	}
+	if (r < 0)
+		return 0;
+	d->stats.events_received++;
+	d->stats.events_new += entry.event == CT_EVENT_NEW;
+	d->stats.events_update += entry.event == CT_EVENT_UPDATE;
+	d->stats.events_destroy += entry.event == CT_EVENT_DESTROY;
+	flows_apply(d, &entry, b->now_ms);
+	return 0;
+}
+
+static void grow_buffer(struct daemon *d)
+{
+	if (d->buffer_grown)
+		return;
+	d->buffer_grown = true;
+	nl_set_receive_buffer(d->ct_events, d->config->limits.receive_buffer * 2, &d->stats.receive_buffer);
+}
+
+static void on_events(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct daemon *d = arg;
+	struct batch b = { .d = d, .now_ms = clock_now_ms() };
+	uint32_t dropped;
+	int r;
+
+	r = nl_receive(d->ct_events, DATAGRAMS_PER_CALL, on_message, &b);
+	if (r == -ENOBUFS) {
+		d->stats.overruns++;
+		if (log_limit_pass(&d->limit_overrun, b.now_ms, &dropped))
+			log_warning("conntrack events were lost (receive buffer %u bytes): reading the table again",
+				    d->stats.receive_buffer);
+		events_report(d, &(struct event_report){ .kind = "overrun" }, "conntrack events were lost");
+		grow_buffer(d);
+		flows_resync_soon(d, b.now_ms);
+	} else if (r < 0) {
+		log_error("conntrack events cannot be read: %s", strerror(-r));
+	}
+}
+
+/* UPDATE events outnumber NEW several times over. They are needed while a mark may be set on an entry that exists already: on
+ * one from before our rules, or on one whose binding takes no new flows. */
+void flows_updates_judge(struct daemon *d)
+{
+	bool wanted = d->unmarked_possible;
+	const struct binding *b;
+	uint8_t cursor = 0;
+
+	while (!wanted && (b = registry_binding_next(d->registry, &cursor)))
+		wanted = !binding_fresh(b) && b->flows > 0;
+	if (wanted == d->updates_joined)
+		return;
+	if (wanted ? nl_join(d->ct_events, NFNLGRP_CONNTRACK_UPDATE) < 0 :
+		     nl_leave(d->ct_events, NFNLGRP_CONNTRACK_UPDATE) < 0)
+		return;
+	d->updates_joined = wanted;
+}
+
+int flows_open(struct daemon *d, struct err *e)
+{
+	static const unsigned groups[] = { NFNLGRP_CONNTRACK_NEW, NFNLGRP_CONNTRACK_DESTROY, NFNLGRP_CONNTRACK_UPDATE };
+	int r;
+
+	r = nl_open(NETLINK_NETFILTER, &d->ct_events);
+	if (r == 0)
+		r = nl_open(NETLINK_NETFILTER, &d->ct_request);
+	if (r < 0)
+		return err_set(e, r, "ctnetlink socket: %s", strerror(-r));
+	nl_set_receive_buffer(d->ct_events, d->config->limits.receive_buffer, &d->stats.receive_buffer);
+	/* The filter stands before the first group is joined: nothing foreign is ever queued. */
+	r = ct_filter_events(d->ct_events, d->config->numbers.mark_mask, NULL, 0);
+	if (r < 0)
+		return err_set(e, r, "conntrack event filter: %s", strerror(-r));
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+		r = nl_join(d->ct_events, groups[i]);
+		if (r < 0)
+			return err_set(e, r, "conntrack events: %s (is CAP_NET_ADMIN there?)", strerror(-r));
+	}
+	d->updates_joined = d->unmarked_possible = true;
+	d->ev_ct = event_new(d->base, nl_fd(d->ct_events), EV_READ | EV_PERSIST, on_events, d);
+	if (!d->ev_ct)
+		return err_set(e, -ENOMEM, "out of memory");
+	event_priority_set(d->ev_ct, PRIORITY_WORK);
+	event_add(d->ev_ct, NULL);
+	return 0;
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+#define DATAGRAMS_PER_STEP 16
+#define QUIET_MS 500	     /* a resync begins this long after the last overrun ... */
+#define PATIENCE_MS 5000     /* ... but no later than this after the first */
+#define BACKOFF_MAX_MS 60000 /* between two resyncs */
+#define UNMARKED_FIRST_MS 30000
+#define UNMARKED_MAX_MS 3600000
+
+/* One dump of the conntrack table in steps. Flows that the dump or an event has shown carry the generation of the dump; those
+ * that were known before and were not shown are gone. */
+struct dump_job {
+	struct daemon *d;
+	struct nl *nl;
+	struct event *ev;
+	uint64_t begin_ms;
+	bool first, again;
+	bool unmarked; /* an entry without our bits inside a service was seen */
+};
+
+static struct dump_job *dump_job_free(struct dump_job *job)
+{
+	if (!job)
+		return NULL;
+	if (job->ev)
+		event_free(job->ev);
+	nl_close(job->nl);
+	free(job);
+	return NULL;
+}
+DEFINE_FREEP(struct dump_job, dump_job_free)
+
+static int on_entry(const struct nlmsghdr *nlh, void *arg)
+{
+	struct dump_job *job = arg;
+	struct daemon *d = job->d;
+	struct ct_entry entry;
+
+	if (ct_decode(nlh, &entry) < 0)
+		return 0;
+	entry.event = CT_EVENT_DUMP;
+	if (id_of(d, entry.mark) == 0) {
+		if (!job->unmarked && service_set_match(&d->config->services, &entry.tuple) >= 0)
+			job->unmarked = true;
+		return 0;
+	}
+	flows_apply(d, &entry, job->begin_ms);
+	return 0;
+}
+
+/* What the dump did not show has ended, unless its pin says otherwise. */
+static void sweep(struct daemon *d)
+{
+	uint32_t cursor = 0;
+	struct flow *f;
+
+	while ((f = flow_table_next(d->flows, &cursor))) {
+		if (f->flags & FLOW_GRAVE)
+			flow_table_remove(d->flows, f);
+		else if ((f->flags & FLOW_CT) && f->mark != d->generation) {
+			if (f->tuple.zone == 0)
+				witness_watch(d, f, true);
+			else
+				flows_end(d, f, "end");
+		}
+	}
+}
+
+static void finish(struct daemon *d, struct dump_job *job)
+{
+	bool first = job->first;
+
+	sweep(d);
+	if (!job->unmarked) {
+		d->unmarked_possible = false;
+	} else {
+		d->unmarked_possible = true;
+		d->unmarked_backoff_ms = UNMARKED_FIRST_MS;
+		d->unmarked_check_ms = clock_now_ms() + d->unmarked_backoff_ms;
+	}
+	d->dump = dump_job_free(job);
+	if (first) {
+		daemon_conntrack_known(d);
+		return;
+	}
+	d->stats.resyncs++;
+	events_report(d, &(struct event_report){ .kind = "resync" }, "conntrack was read again: %u flows",
+		      flow_table_count(d->flows));
+	log_info("conntrack was read again: %u flows", flow_table_count(d->flows));
+	flows_updates_judge(d);
+}
+
+static void on_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct dump_job *job = arg;
+	struct daemon *d = job->d;
+	char buf[NL_REQUEST_MAX];
+	int r;
+
+	r = nl_dump_step(job->nl, DATAGRAMS_PER_STEP, on_entry, job);
+	if (r == 1 || r == -EAGAIN)
+		return;
+	if (r == -EINTR && !job->again) {
+		job->again = true;
+		if (nl_dump_begin(job->nl, ct_request_dump(buf, 0, 0)) == 0)
+			return;
+	}
+	if (r < 0 && r != -EINTR)
+		log_error("conntrack cannot be read: %s", strerror(-r));
+	/* An entry that an interrupted dump missed is told by its next event or by verify; nothing is swept then. */
+	if (r < 0)
+		d->generation++;
+	finish(d, job);
+}
+
+int flows_dump_begin(struct daemon *d)
+{
+	_cleanup_(dump_job_freep) struct dump_job *job = calloc(1, sizeof(*job));
+	char buf[NL_REQUEST_MAX];
+	uint32_t bytes;
+	int r;
+
+	if (!job)
+		return -ENOMEM;
+	job->d = d;
+	job->begin_ms = clock_now_ms();
+	job->first = !d->ready;
+	r = nl_open(NETLINK_NETFILTER, &job->nl);
+	if (r < 0)
+		return r;
+	nl_set_receive_buffer(job->nl, 4 * 1024 * 1024, &bytes);
+	r = nl_dump_begin(job->nl, ct_request_dump(buf, 0, 0));
+	if (r < 0)
+		return r;
+	job->ev = event_new(d->base, nl_fd(job->nl), EV_READ | EV_PERSIST, on_step, job);
+	if (!job->ev)
+		return -ENOMEM;
+	event_priority_set(job->ev, PRIORITY_WORK);
+	event_add(job->ev, NULL);
+	d->generation++;
+	d->last_resync_ms = job->begin_ms;
+	d->dump = TAKE_PTR(job);
+	return 0;
+}
+
+void flows_dump_cancel(struct daemon *d)
+{
+	d->dump = dump_job_free(d->dump);
+}
+
+static void on_resync(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct daemon *d = arg;
+	uint64_t now = clock_now_ms();
+	struct timeval tv = { .tv_usec = QUIET_MS * 1000 / 4 };
+	bool quiet = now - d->last_overrun_ms >= QUIET_MS || now - d->first_overrun_ms >= PATIENCE_MS;
+	bool held_back = d->last_resync_ms && now - d->last_resync_ms < d->resync_backoff_ms;
+
+	if (!quiet || held_back || d->dump || d->verify) {
+		event_add(d->ev_resync, &tv);
+		return;
+	}
+	/* Overruns in a row mean that reading itself is too much: leave it more and more time. */
+	d->resync_backoff_ms = d->resync_backoff_ms ? d->resync_backoff_ms * 2 : 1000;
+	if (d->resync_backoff_ms > BACKOFF_MAX_MS)
+		d->resync_backoff_ms = BACKOFF_MAX_MS;
+	if (d->last_resync_ms && now - d->last_resync_ms > 2 * BACKOFF_MAX_MS)
+		d->resync_backoff_ms = 1000;
+	d->first_overrun_ms = 0;
+	if (flows_dump_begin(d) < 0)
+		event_add(d->ev_resync, &tv);
+}
+
+void flows_resync_soon(struct daemon *d, uint64_t now_ms)
+{
+	struct timeval tv = { .tv_usec = QUIET_MS * 1000 };
+
+	d->last_overrun_ms = now_ms;
+	if (!d->first_overrun_ms)
+		d->first_overrun_ms = now_ms;
+	if (!d->ev_resync)
+		d->ev_resync = event_new(d->base, -1, 0, on_resync, d);
+	if (d->ev_resync && !event_pending(d->ev_resync, EV_TIMEOUT, NULL))
+		event_add(d->ev_resync, &tv);
+}
+
+static int on_unmarked(const struct nlmsghdr *nlh, void *arg)
+{
+	struct dump_job *job = arg;
+	struct ct_entry entry;
+
+	if (!job->unmarked && ct_decode(nlh, &entry) == 0 &&
+	    service_set_match(&job->d->config->services, &entry.tuple) >= 0)
+		job->unmarked = true;
+	return 0;
+}
+
+/* Entries from before our rules hold the UPDATE subscription open; ask now and then whether there are any left. */
+void flows_unmarked_check(struct daemon *d, uint64_t now_ms)
+{
+	struct dump_job look = { .d = d };
+	char buf[NL_REQUEST_MAX];
+
+	if (!d->unmarked_possible || !d->ready || now_ms < d->unmarked_check_ms)
+		return;
+	d->unmarked_backoff_ms = d->unmarked_backoff_ms ? d->unmarked_backoff_ms * 2 : UNMARKED_FIRST_MS;
+	if (d->unmarked_backoff_ms > UNMARKED_MAX_MS)
+		d->unmarked_backoff_ms = UNMARKED_MAX_MS;
+	d->unmarked_check_ms = now_ms + d->unmarked_backoff_ms;
+	if (nl_dump(d->ct_request, ct_request_dump(buf, 0, d->config->numbers.mark_mask), on_unmarked, NULL, &look, NULL) < 0)
+		return;
+	d->unmarked_possible = look.unmarked;
+	flows_updates_judge(d);
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <string.h>
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "flowpin/flowpin.h"
+
+static void nexthops_method(struct control_call *call, struct json_object *params, void *arg)
+{
+	struct daemon *d = arg;
+	_cleanup_(freep) struct ruleset_counters *counters = calloc(1, sizeof(*counters));
+	const char *service = param_string(params, "service");
+	struct json_object *o, *list;
+	const struct binding *b;
+	struct err e = { 0 };
+	uint8_t cursor = 0;
+
+	if (service && !daemon_service(d, service)) {
+		control_error(call, "NotFound", "there is no service %s", service);
+		return;
+	}
+	if (!counters || ruleset_counters_read(d->ruleset, counters, &e) < 0) {
+		control_error(call, "Failed", "the counters cannot be read: %s", e.text);
+		return;
+	}
+	list = json_object_new_array();
+	while ((b = registry_binding_next(d->registry, &cursor)))
+		if (!service || strcmp(service, b->service) == 0)
+			json_object_array_add(list, report_binding(d, b, counters));
+	o = json_object_new_object();
+	json_object_object_add(o, "nexthops", list);
+	control_reply(call, o);
+}
+
+static void monitor_method(struct control_call *call, struct json_object *params, void *arg)
+{
+	if (!control_call_more(call)) {
+		control_error(call, "Refused", "Monitor is called with \"more\"");
+		return;
+	}
+	events_subscribe(arg, call, param_bool(params, "flows"));
+}
+
+static void teardown_method(struct control_call *call, struct json_object *params _unused_, void *arg)
+{
+	struct daemon *d = arg;
+	struct policy_model numbers = { .mark_mask = d->config->numbers.mark_mask,
+					.table_base = d->config->numbers.table_base,
+					.rule_priority = d->config->numbers.rule_priority };
+	struct err e = { 0 };
+	size_t removed = 0;
+	int r;
+
+	log_notice("teardown asked for by uid %u (pid %d)", control_call_uid(call), (int)control_call_pid(call));
+	d->ready = false; /* nothing is put back from here on */
+	/* The packet path first: no mark must lead to a table that is gone. */
+	r = ruleset_remove(d->ruleset, &e);
+	if (r == 0)
+		r = policy_remove(d->policy, &numbers, false, &removed, &e);
+	if (r == 0)
+		r = oneshot_clear_marks(d->ct_request, d->config->numbers.mark_mask, &e);
+	if (r < 0) {
+		log_error("teardown failed: %s", e.text);
+		control_error(call, "Failed", "not everything could be removed: %s", e.text);
+		d->ready = true;
+		d->ruleset_foreign = d->policy_foreign = true;
+		sync_soon(d);
+		return;
+	}
+	control_reply(call, NULL);
+	daemon_quit(d, FLOWPIN_EXIT_TORN_DOWN);
+}
+
+const struct control_method *methods_table(void)
+{
+	static const struct control_method methods[] = {
+		{ "io.flowpin.Status", CONTROL_READ, false, status_method },
+		{ "io.flowpin.Nexthops", CONTROL_READ, false, nexthops_method },
+		{ "io.flowpin.Flows", CONTROL_READ, true, flows_method },
+		{ "io.flowpin.Show", CONTROL_READ, false, show_method },
+		{ "io.flowpin.Verify", CONTROL_READ, true, verify_method },
+		{ "io.flowpin.Monitor", CONTROL_READ, true, monitor_method },
+		{ "io.flowpin.Drain", CONTROL_ADMIN, true, drain_method },
+		{ "io.flowpin.Undrain", CONTROL_ADMIN, false, undrain_method },
+		{ "io.flowpin.Release", CONTROL_ADMIN, false, release_method },
+		{ "io.flowpin.Teardown", CONTROL_ADMIN, false, teardown_method },
+		{ 0 },
+	};
+
+	return methods;
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <string.h>
+#include "base/log.h"
+#include "base/vec.h"
+#include "daemon/daemon.h"
+#include "flowpin/flowpin.h"
+
+struct marked {
+	struct tuple *list;
+	size_t n, cap;
+	uint32_t mask;
+};
+
+static int on_marked(const struct nlmsghdr *nlh, void *arg)
+{
+	struct marked *m = arg;
+	struct ct_entry entry;
+	void *list;
+
+	if (ct_decode(nlh, &entry) < 0 || !(entry.mark & m->mask))
+		return 0;
+	list = vec_reserve(m->list, m->n, &m->cap, sizeof(*m->list));
+	if (!list)
+		return -ENOMEM;
+	m->list = list;
+	m->list[m->n++] = entry.tuple;
+	return 0;
+}
+
+static void restart(void *arg)
+{
+	((struct marked *)arg)->n = 0;
+}
+
+static void on_answer(size_t index _unused_, const struct nlmsghdr *nlh _unused_, int code _unused_,
+		      const struct err *e _unused_, void *arg _unused_)
+{
+	/* An entry that ended meanwhile has no mark either. */
+}
+
+int oneshot_clear_marks(struct nl *nl, uint32_t mask, struct err *e)
+{
+	_cleanup_(nl_pipeline_freep) struct nl_pipeline *pipeline = NULL;
+	char buf[NL_REQUEST_MAX];
+	struct marked m = { .mask = mask };
+	int r;
+
+	r = nl_dump(nl, ct_request_dump(buf, 0, 0), on_marked, restart, &m, e);
+	if (r == 0)
+		r = nl_pipeline_new(nl, &pipeline);
+	for (size_t i = 0; i < m.n && r == 0; i++) {
+		r = nl_pipeline_add(pipeline, ct_request_set_mark(buf, &m.list[i], 0, mask));
+		if (r == 0 && (nl_pipeline_count(pipeline) == 1000 || i + 1 == m.n))
+			r = nl_pipeline_run(pipeline, on_answer, NULL, e);
+	}
+	free(m.list);
+	return r;
+}
+
+static int marks_remove(uint32_t mask, struct err *e)
+{
+	_cleanup_(nl_closep) struct nl *nl = NULL;
+	int r = nl_open(NETLINK_NETFILTER, &nl);
+
+	return r < 0 ? r : oneshot_clear_marks(nl, mask, e);
+}
+
+int oneshot_remove(const struct config *config, bool overrides_only)
+{
+	_cleanup_(ruleset_freep) struct ruleset *ruleset = NULL;
+	_cleanup_(policy_freep) struct policy *policy = NULL;
+	_cleanup_(closep) int claim = -1;
+	struct policy_model numbers = { 0 };
+	struct err e = { 0 };
+	size_t removed = 0;
+	int r;
+
+	if (instance_claim(&claim) < 0) {
+		log_error("flowpind is running here: %s", overrides_only ? "it looks after its overrides itself" :
+									    "use `flowpin teardown`, or stop it first");
+		return FLOWPIN_EXIT_FAILED;
+	}
+	if (config) {
+		numbers.mark_mask = config->numbers.mark_mask;
+		numbers.table_base = config->numbers.table_base;
+		numbers.rule_priority = config->numbers.rule_priority;
+	}
+	/* The packet path first: no mark must lead to a table that is gone. */
+	if (!overrides_only) {
+		r = ruleset_new(NULL, &ruleset, &e);
+		if (r == 0)
+			r = ruleset_remove(ruleset, &e);
+		if (r == 0 && config)
+			r = marks_remove(config->numbers.mark_mask, &e);
+		if (r < 0)
+			goto failed;
+	}
+	r = policy_new(&policy, &e);
+	if (r == 0)
+		r = policy_remove(policy, &numbers, overrides_only, &removed, &e);
+	if (r < 0)
+		goto failed;
+	log_info("%zu rules and routes removed", removed);
+	return FLOWPIN_EXIT_OK;
+failed:
+	log_error("not everything could be removed: %s", e.text[0] ? e.text : strerror(-r));
+	return FLOWPIN_EXIT_FAILED;
+}

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "daemon/daemon.h"
+
+/* Cross-checks the flow table against conntrack, the pin map, the rules and routes. Both sides go on changing meanwhile, so what
+ * differs at first sight is only a suspect; it is looked at again, by itself, once the events have caught up. */
+
+#define DATAGRAMS_PER_STEP 16
+#define SUSPECTS_MAX 20000
+#define PINS_PER_STEP 512
+#define SETTLE_MS 300
+#define LOOKS 4 /* at a suspect, SETTLE_MS apart, before it counts */
+#define DIFFERENCES_PER_REPLY 64
+
+enum verify_phase { VERIFY_DUMP, VERIFY_SWEEP, VERIFY_PINS, VERIFY_SETTLE, VERIFY_KERNEL, VERIFY_DONE };
+
+struct verify_job {
+	struct daemon *d;
+	struct control_call *call; /* NULL once the client is gone */
+	struct nl *nl;
+	struct event *ev_dump, *ev_step;
+	enum verify_phase phase;
+	uint64_t begin_ms;
+	uint32_t cursor;
+	struct tuple *suspects;
+	size_t n_suspects, cap_suspects;
+	unsigned looks;
+	uint64_t conntrack, pins;
+	struct json_object *differences, *unread;
+	uint64_t n_differences;
+};
+
+static struct verify_job *job_free(struct verify_job *job)
+{
+	if (!job)
+		return NULL;
+	if (job->ev_dump)
+		event_free(job->ev_dump);
+	if (job->ev_step)
+		event_free(job->ev_step);
+	nl_close(job->nl);
+	json_object_put(job->differences);
+	json_object_put(job->unread);
+	free(job->suspects);
+	free(job);
+	return NULL;
+}
+DEFINE_FREEP(struct verify_job, job_free)
+
+static void step_soon(struct verify_job *job, unsigned ms)
+{
+	struct timeval tv = { .tv_usec = (suseconds_t)ms * 1000 };
+
+	event_add(job->ev_step, &tv);
+}
+
+static struct json_object *reply(struct verify_job *job, bool done)
+{
+	struct json_object *o = json_object_new_object();
+	bool clean = done && job->n_differences == 0 && json_object_array_length(job->unread) == 0;
+
+	json_object_object_add(o, "done", json_object_new_boolean(done));
+	json_object_object_add(o, "clean", json_object_new_boolean(clean));
+	json_object_object_add(o, "differences", TAKE_PTR(job->differences));
+	json_object_object_add(o, "unread", json_object_get(job->unread));
+	json_object_object_add(o, "flows", json_object_new_int64(flow_table_count(job->d->flows)));
+	json_object_object_add(o, "conntrack", json_object_new_int64((int64_t)job->conntrack));
+	json_object_object_add(o, "pins", json_object_new_int64((int64_t)job->pins));
+	job->differences = json_object_new_array();
+	return o;
+}
+
+static void difference(struct verify_job *job, const char *plane, const char *subject, const char *fmt, ...)
+	_printf_(4, 5);
+static void difference(struct verify_job *job, const char *plane, const char *subject, const char *fmt, ...)
+{
+	struct json_object *o = json_object_new_object();
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	json_object_object_add(o, "plane", json_object_new_string(plane));
+	json_object_object_add(o, "subject", json_object_new_string(subject));
+	json_object_object_add(o, "text", json_object_new_string(text));
+	json_object_array_add(job->differences, o);
+	job->n_differences++;
+	if (json_object_array_length(job->differences) >= DIFFERENCES_PER_REPLY && control_call_more(job->call))
+		control_continue(job->call, reply(job, false));
+}
+
+static void unread(struct verify_job *job, const char *plane)
+{
+	json_object_array_add(job->unread, json_object_new_string(plane));
+}
+
+static void suspect(struct verify_job *job, const struct tuple *t)
+{
+	void *list;
+
+	if (job->n_suspects == SUSPECTS_MAX)
+		return;
+	list = vec_reserve(job->suspects, job->n_suspects, &job->cap_suspects, sizeof(*job->suspects));
+	if (!list)
+		return;
+	job->suspects = list;
+	job->suspects[job->n_suspects++] = *t;
+}
+
+static int on_entry(const struct nlmsghdr *nlh, void *arg)
+{
+	struct verify_job *job = arg;
+	struct daemon *d = job->d;
+	struct ct_entry entry;
+	struct flow *f;
+	uint8_t id;
+
+	if (ct_decode(nlh, &entry) < 0)
+		return 0;
+	id = id_of(d, entry.mark);
+	if (!id)
+		return 0;
+	job->conntrack++;
+	f = flow_table_get(d->flows, &entry.tuple);
+	if (!f || !(f->flags & FLOW_CT) || f->binding != id)
+		suspect(job, &entry.tuple);
+	if (f)
+		f->mark = d->generation;
+	return 0;
+}
+
+static void on_dump(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct verify_job *job = arg;
+	int r = nl_dump_step(job->nl, DATAGRAMS_PER_STEP, on_entry, job);
+
+	if (r == 1 || r == -EAGAIN)
+		return;
+	if (r < 0 && r != -EINTR)
+		unread(job, "conntrack");
+	event_free(job->ev_dump);
+	job->ev_dump = NULL;
+	job->phase = VERIFY_SWEEP;
+	step_soon(job, 0);
+}
+
+/* Flows that say they have a conntrack entry, and the dump had none. */
+static void step_sweep(struct verify_job *job)
+{
+	struct flow *f = NULL;
+
+	for (unsigned i = 0; i < 20000 && (f = flow_table_next(job->d->flows, &job->cursor)); i++)
+		if ((f->flags & FLOW_CT) && f->mark != job->d->generation && f->since_ms < job->begin_ms)
+			suspect(job, &f->tuple);
+	if (!f) {
+		job->cursor = 0;
+		job->phase = VERIFY_PINS;
+	}
+	step_soon(job, 0);
+}
+
+static void step_pins(struct verify_job *job)
+{
+	struct tuple tuples[PINS_PER_STEP];
+	uint8_t ids[PINS_PER_STEP];
+	struct flow *f = NULL;
+	size_t n = 0;
+
+	while (n < PINS_PER_STEP && (f = flow_table_next(job->d->flows, &job->cursor)))
+		if (f->tuple.zone == 0 && !(f->flags & FLOW_GRAVE))
+			tuples[n++] = f->tuple;
+	if (n && ruleset_pins_get(job->d->ruleset, tuples, n, ids, NULL) < 0) {
+		unread(job, "pins");
+		f = NULL;
+		n = 0;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct flow *known = flow_table_get(job->d->flows, &tuples[i]);
+
+		job->pins += ids[i] != 0;
+		/* A flow with a conntrack entry may be silent for longer than its pin lives. */
+		if (known && (ids[i] ? ids[i] != known->binding : !!(known->flags & FLOW_PIN)))
+			suspect(job, &tuples[i]);
+	}
+	if (!f) {
+		job->phase = VERIFY_SETTLE;
+		step_soon(job, job->n_suspects ? SETTLE_MS : 0);
+		return;
+	}
+	step_soon(job, 0);
+}
+
+struct look {
+	struct ct_entry entry;
+	bool present;
+};
+
+static int on_look(const struct nlmsghdr *nlh, void *arg)
+{
+	struct look *l = arg;
+
+	if (ct_decode(nlh, &l->entry) == 0)
+		l->present = true;
+	return 0;
+}
+
+/* Whether the suspect still differs; tells how when `report` is set. */
+static bool differs(struct verify_job *job, const struct tuple *t, bool report)
+{
+	struct daemon *d = job->d;
+	char buf[NL_REQUEST_MAX], text[TUPLE_TEXT];
+	struct flow *f = flow_table_get(d->flows, t);
+	struct look l = { 0 };
+	uint8_t ct_id, pin = 0;
+
+	nl_request(d->ct_request, ct_request_get(buf, t), on_look, &l, NULL);
+	ct_id = l.present ? id_of(d, l.entry.mark) : 0;
+	if (t->zone == 0 && ruleset_pins_get(d->ruleset, t, 1, &pin, NULL) < 0)
+		return false;
+	tuple_format(t, text);
+	if (ct_id && (!f || !(f->flags & FLOW_CT) || f->binding != ct_id)) {
+		if (report)
+			difference(job, "conntrack", text, "conntrack has mark 0x%08x, the flow table %s", mark_of(d, ct_id),
+				   !f				 ? "does not know the flow" :
+				   f->binding != ct_id ? "another nexthop" :
+							 "no conntrack entry");
+		return true;
+	}
+	if (f && (f->flags & FLOW_CT) && !ct_id) {
+		if (report)
+			difference(job, "conntrack", text, "the flow table has id %u, conntrack no such mark", f->binding);
+		return true;
+	}
+	if (f && pin && pin != f->binding) {
+		if (report)
+			difference(job, "pins", text, "the pin map has id %u, the flow table %u", pin, f->binding);
+		return true;
+	}
+	if (f && (f->flags & FLOW_PIN) && !pin) {
+		if (report)
+			difference(job, "pins", text, "the flow table lists it by its pin, which is gone");
+		return true;
+	}
+	return false;
+}
+
+static void step_settle(struct verify_job *job)
+{
+	size_t kept = 0;
+	bool last = ++job->looks >= LOOKS;
+
+	for (size_t i = 0; i < job->n_suspects; i++)
+		if (differs(job, &job->suspects[i], last))
+			job->suspects[kept++] = job->suspects[i];
+	job->n_suspects = kept;
+	if (kept && !last) {
+		/* One-way flows whose pin ran out are found by asking: ask now. */
+		witness_tick(job->d, clock_now_ms());
+		step_soon(job, SETTLE_MS);
+		return;
+	}
+	job->phase = VERIFY_KERNEL;
+	step_soon(job, 0);
+}
+
+static void on_ruleset_difference(const char *sentence, void *arg)
+{
+	difference(arg, "nftables", "table inet flowpin", "%s", sentence);
+}
+
+static void on_policy_difference(const char *sentence, void *arg)
+{
+	difference(arg, "routing", "rules and routes", "%s", sentence);
+}
+
+static void step_kernel(struct verify_job *job)
+{
+	_cleanup_(freep) struct ruleset_connected *connected = NULL;
+	_cleanup_(freep) struct ruleset_binding *bindings = NULL;
+	_cleanup_(freep) struct policy_binding *routing = NULL;
+	struct ruleset_model ruleset;
+	struct policy_model policy;
+
+	if (sync_ruleset_model(job->d, &ruleset, &bindings, &connected) < 0 ||
+	    ruleset_verify(job->d->ruleset, &ruleset, on_ruleset_difference, job, NULL) < 0)
+		unread(job, "nftables");
+	if (sync_policy_model(job->d, &policy, &routing) < 0 ||
+	    policy_verify(job->d->policy, &policy, on_policy_difference, job, NULL) < 0)
+		unread(job, "routing");
+	job->phase = VERIFY_DONE;
+	control_reply(job->call, reply(job, true));
+}
+
+static void on_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	static void (*const steps[])(struct verify_job *job) = {
+		[VERIFY_SWEEP] = step_sweep,
+		[VERIFY_PINS] = step_pins,
+		[VERIFY_SETTLE] = step_settle,
+		[VERIFY_KERNEL] = step_kernel,
+	};
+	struct verify_job *job = arg;
+
+	steps[job->phase](job);
+}
+
+static void gone(struct control_call *call _unused_, void *data)
+{
+	struct verify_job *job = data;
+
+	job->d->verify = NULL;
+	job_free(job);
+}
+
+static int job_begin(struct daemon *d, struct verify_job *job)
+{
+	char buf[NL_REQUEST_MAX];
+	uint32_t bytes;
+	int r;
+
+	job->d = d;
+	job->begin_ms = clock_now_ms();
+	job->differences = json_object_new_array();
+	job->unread = json_object_new_array();
+	r = nl_open(NETLINK_NETFILTER, &job->nl);
+	if (r < 0)
+		return r;
+	nl_set_receive_buffer(job->nl, 4 * 1024 * 1024, &bytes);
+	r = nl_dump_begin(job->nl, ct_request_dump(buf, 0, 0));
+	if (r < 0)
+		return r;
+	job->ev_dump = event_new(d->base, nl_fd(job->nl), EV_READ | EV_PERSIST, on_dump, job);
+	job->ev_step = event_new(d->base, -1, 0, on_step, job);
+	if (!job->ev_dump || !job->ev_step)
+		return -ENOMEM;
+	event_priority_set(job->ev_dump, PRIORITY_STREAM);
+	event_priority_set(job->ev_step, PRIORITY_STREAM);
+	event_add(job->ev_dump, NULL);
+	d->generation++;
+	return 0;
+}
+
+void verify_method(struct control_call *call, struct json_object *params _unused_, void *arg)
+{
+	_cleanup_(job_freep) struct verify_job *job = NULL;
+	struct daemon *d = arg;
+	int r;
+
+	if (d->verify || d->dump || !d->ready) {
+		control_error(call, "Busy", "%s", d->verify ? "another verify is under way" : "conntrack is being read");
+		return;
+	}
+	job = calloc(1, sizeof(*job));
+	r = job ? job_begin(d, job) : -ENOMEM;
+	if (r < 0) {
+		control_error(call, "Failed", "conntrack cannot be read: %s", strerror(-r));
+		return;
+	}
+	job->call = call;
+	d->verify = job;
+	control_call_stream(call, NULL, gone, TAKE_PTR(job));
+}

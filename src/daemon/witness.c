@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+/* Flows whose conntrack entry is gone, or never told of an answer, live as long as their element in the pin map. nf_tables reports
+ * no expiry, so the daemon asks: every half idle timeout, and every second where a drain waits. */
+
+#define ASK_AT_ONCE 512	 /* tuples a request */
+#define ASK_PER_TICK 8192 /* so that a million of them never hold up the loop */
+#define DATAGRAMS_PER_STEP 8
+
+static void soon(struct daemon *d)
+{
+	struct timeval tv = { .tv_usec = 20000 };
+
+	if (d->ev_witness && !event_pending(d->ev_witness, EV_TIMEOUT, NULL))
+		event_add(d->ev_witness, &tv);
+}
+
+static uint32_t seconds(uint64_t ms)
+{
+	return (uint32_t)(ms / 1000);
+}
+
+void witness_watch(struct daemon *d, struct flow *f, bool at_once)
+{
+	if (!(f->flags & FLOW_PIN))
+		d->id_one_way[f->binding]++;
+	f->flags = (uint8_t)((f->flags & ~FLOW_CT) | FLOW_PIN);
+	f->checked_s = at_once ? 0 : seconds(clock_now_ms());
+	/* The list is in the order of asking: the one asked for longest ago stands first. */
+	if (at_once) {
+		flow_list_prepend(d->flows, f->binding, f);
+		soon(d);
+	} else {
+		flow_list_append(d->flows, f->binding, f);
+	}
+}
+
+static uint32_t interval_s(const struct daemon *d, uint8_t id)
+{
+	const struct binding *b = registry_binding(d->registry, id);
+	const struct service *s = b ? daemon_service(d, b->service) : NULL;
+	uint32_t half = s ? s->idle_timeout_s / 2 : 30;
+
+	if (drain_waits_for(d, id))
+		return 1;
+	return half ? half : 1;
+}
+
+static void judge(struct daemon *d, struct flow *f, uint8_t id, uint64_t now_ms)
+{
+	if (!(f->flags & FLOW_PIN))
+		return;
+	if (id == 0) {
+		flows_end(d, f, "end");
+		return;
+	}
+	if (id != f->binding)
+		flows_move(d, f, id, now_ms);
+	f->checked_s = seconds(now_ms);
+	flow_list_append(d->flows, f->binding, f);
+}
+
+/* Asks for a batch of flows of one list, in the order in which they were asked for last. Returns how many, or an errno. */
+static int ask(struct daemon *d, uint8_t list, uint32_t due_s, uint64_t now_ms)
+{
+	struct tuple tuples[ASK_AT_ONCE];
+	uint8_t ids[ASK_AT_ONCE];
+	struct flow *f;
+	size_t n = 0;
+	int r;
+
+	while (n < ASK_AT_ONCE && (f = flow_list_first(d->flows, list)) && f->checked_s <= due_s) {
+		tuples[n++] = f->tuple;
+		/* To the end now, so that the walk goes on; should the question fail it is asked again in its turn. */
+		f->checked_s = seconds(now_ms);
+		flow_list_append(d->flows, list, f);
+	}
+	if (n == 0)
+		return 0;
+	r = ruleset_pins_get(d->ruleset, tuples, n, ids, NULL);
+	if (r < 0)
+		return r; /* what cannot be read ends nothing */
+	for (size_t i = 0; i < n; i++) {
+		f = flow_table_get(d->flows, &tuples[i]);
+		if (f)
+			judge(d, f, ids[i], now_ms);
+	}
+	return (int)n;
+}
+
+void witness_tick(struct daemon *d, uint64_t now_ms)
+{
+	int budget = ASK_PER_TICK, r;
+
+	if (!d->ready)
+		return;
+	for (unsigned list = 1; list <= 255 && budget > 0; list++) {
+		uint32_t wait;
+
+		if (!flow_list_count(d->flows, (uint8_t)list))
+			continue;
+		wait = interval_s(d, (uint8_t)list);
+		do {
+			r = ask(d, (uint8_t)list, seconds(now_ms) - wait, now_ms);
+			budget -= r > 0 ? r : 0;
+		} while (r == ASK_AT_ONCE && budget > 0);
+	}
+	if (budget <= 0)
+		soon(d);
+}
+
+static void on_witness(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	witness_tick(arg, clock_now_ms());
+}
+
+static void on_pin(const struct tuple *t, uint8_t id, void *arg)
+{
+	struct daemon *d = arg;
+	struct flow *f;
+
+	if (id == 0 || flow_table_add(d->flows, t, &f) != 1)
+		return;
+	f->binding = id;
+	f->since_ms = clock_now_ms();
+	f->source = FLOW_SOURCE_PIN_MAP;
+	f->mark = d->generation;
+	flows_counts(d, id, 1, false);
+	witness_watch(d, f, false);
+}
+
+static void on_pins_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct daemon *d = arg;
+	int r;
+
+	r = ruleset_pins_dump_step(d->ruleset, DATAGRAMS_PER_STEP, on_pin, d);
+	if (r == 1 || r == -EAGAIN)
+		return;
+	if (r < 0)
+		log_warning("the pin map could not be read whole (%s): one-way flows from before are listed with their next "
+			    "conntrack event",
+			    strerror(-r));
+	d->pins_dumping = false;
+	event_free(d->ev_pins);
+	d->ev_pins = NULL;
+	flows_updates_judge(d);
+}
+
+void witness_adopt_begin(struct daemon *d)
+{
+	if (ruleset_pins_dump_begin(d->ruleset) < 0)
+		return;
+	d->ev_pins = event_new(d->base, ruleset_pins_dump_fd(d->ruleset), EV_READ | EV_PERSIST, on_pins_step, d);
+	if (!d->ev_pins)
+		return;
+	event_priority_set(d->ev_pins, PRIORITY_STREAM);
+	event_add(d->ev_pins, NULL);
+	d->pins_dumping = true;
+}
+
+int witness_open(struct daemon *d)
+{
+	d->ev_witness = event_new(d->base, -1, 0, on_witness, d);
+	if (!d->ev_witness)
+		return -ENOMEM;
+	event_priority_set(d->ev_witness, PRIORITY_WORK);
+	return 0;
+}
