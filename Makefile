@@ -59,22 +59,31 @@ $(BUILD)/gen/varlink.h: src/control/io.flowpin.varlink
 	@echo "  GEN   $@"
 	$(Q)sed -e 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $< >$@
 
-# Unit tests: tests/unit/test_X.c is one program, linked with the whole library it may need.
-UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
-UNIT_DIRS  := $(LIB_DIRS) pin config control cli
-$(BUILD)/tests/%: tests/unit/%.c $$(call objects,$$(UNIT_DIRS))
+# tests/{unit,kernel}/test_X.c is one cmocka program each, linked with the whole library it may need; tests/kernel needs root.
+CMOCKA_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernel/test_*.c))
+CMOCKA_DIRS  := $(LIB_DIRS) pin config control cli
+$(CMOCKA_TESTS): $(BUILD)/tests/%: tests/%.c $$(call objects,$$(CMOCKA_DIRS))
 	@mkdir -p $(@D)
 	@echo "  TEST  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter-out %.h,$^) $(LIBS) -lcmocka
 
+# Programs that print what parts cost.
+BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
+$(BENCHES): $(BUILD)/tests/%: tests/%.c $$(call objects,$$(CMOCKA_DIRS))
+	@mkdir -p $(@D)
+	@echo "  BENCH $@"
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter-out %.h,$^) $(LIBS)
+
 # Helpers of the tests that a script cannot be fast enough for.
-TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
-$(TOOLS): $(BUILD)/tests/%: tests/tools/%.c
+TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
+$(TOOLS): $(BUILD)/tests/tools/%: tests/tools/%.c
 	@mkdir -p $(@D)
 	@echo "  TOOL  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
 
-tests: all $(UNIT_TESTS) $(TOOLS) ## build the tests
+tests: all $(CMOCKA_TESTS) $(TOOLS) ## build the tests
+
+benches: $(BENCHES)
 
 deps: ## install the Debian packages that are missing (list: packages.txt)
 	$(Q)tests/install-packages packages.txt
@@ -88,7 +97,7 @@ demo: deps ## a client, a gateway and BGP servers in namespaces: without and wit
 	$(Q)BUILD=$(BUILD) tests/demo/demo
 
 bench: deps ## print what things cost on this machine
-	$(Q)$(MAKE) --no-print-directory tests
+	$(Q)$(MAKE) --no-print-directory tests benches
 	$(Q)BUILD=$(BUILD) tests/bench/bench
 
 install: all ## install below $(DESTDIR)$(PREFIX)
@@ -108,4 +117,4 @@ help: ## this list
 
 -include $(shell find $(BUILD)/obj $(BUILD)/tests -name '*.d' 2>/dev/null)
 .DELETE_ON_ERROR:
-.PHONY: all tests deps check demo bench install uninstall clean help
+.PHONY: all tests benches deps check demo bench install uninstall clean help

@@ -8,16 +8,24 @@
 #include "base/err.h"
 #include "base/strbuf.h"
 
-/* A control socket: JSON in the varlink wire format (one object and a NUL per message) over a unix stream socket, without ever
- * blocking the daemon. What a method may be called by is in its row of the method table. */
+/* A control socket: JSON in the varlink wire format (one object and a NUL per message) over a unix
+ * stream socket, without ever blocking the daemon. What a method may be called by is in its row of
+ * the method table. */
 
 #define CONTROL_REQUEST_MAX (16 * 1024) /* bytes, NUL included */
 #define CONTROL_DEPTH_MAX 8
-#define CONTROL_WRITE_HIGH (256 * 1024) /* a streaming call is not pumped above this many unsent bytes */
-#define CONTROL_WRITE_CAP (4 * 1024 * 1024) /* a client that lets this much pile up is disconnected */
+/* A streaming call is not pumped above this many unsent bytes; a client that lets as many as the cap
+ * pile up is disconnected. */
+#define CONTROL_WRITE_HIGH (256 * 1024)
+#define CONTROL_WRITE_CAP (4 * 1024 * 1024)
 
 struct control_server;
-struct control_call; /* one request in progress, valid until its final reply or until its client is gone */
+/* One request in progress, valid until `gone` was called (see control_call_stream), and without
+ * that until its final reply or until its method returned. What is said to it after the final
+ * reply, or after its client was lost, is dropped without harm. No function of a call frees
+ * anything or calls back: that is left to the loop. A call can only be kept beyond its method by
+ * control_call_stream, for otherwise nobody learns that its client is gone. */
+struct control_call;
 
 enum control_access {
 	CONTROL_READ,  /* whoever may connect */
@@ -28,7 +36,9 @@ struct control_method {
 	const char *name; /* with its interface: "io.flowpin.Status" */
 	enum control_access access;
 	bool more; /* may be called with "more" and answers in several messages */
-	/* Answers now with control_reply/control_error, or keeps the call and answers later. `params` is borrowed, never NULL. */
+	/* Answers now with control_reply/control_error, or keeps the call and answers later.
+	 * `params` is borrowed, never NULL, an object; its strings hold no NUL, its numbers at most
+	 * 18 digits. */
 	void (*fn)(struct control_call *call, struct json_object *params, void *arg);
 };
 
@@ -39,22 +49,23 @@ struct control_limits {
 
 struct control_options {
 	const char *path;
-	mode_t mode;			      /* 0660 */
-	gid_t group;			      /* (gid_t)-1: left as it is */
+	mode_t mode; /* 0660 */
+	gid_t group; /* (gid_t)-1: left as it is */
 	bool has_admin_group;
 	gid_t admin_group;
 	const struct control_method *methods; /* ends with a row without name; borrowed */
-	const char *interface;		      /* the interface description that org.varlink.service serves; borrowed */
+	const char *interface; /* the description that org.varlink.service serves; borrowed */
 	const char *vendor, *product, *version;
 	struct control_limits limits;
-	void *arg;			      /* handed to the methods */
+	void *arg; /* handed to the methods */
 };
 
-/* Listens on options->path (a stale socket there is replaced, a live one is -EADDRINUSE). Methods of org.varlink.service are served by
- * itself. Streams are pumped at the lowest event priority. */
-int control_server_new(struct event_base *base, const struct control_options *options, struct control_server **ret_server,
-		       struct err *e) _must_check_;
-/* Disconnects everybody and removes the socket. */
+/* Listens on options->path (a stale socket there is replaced, a live one is -EADDRINUSE). Methods
+ * of org.varlink.service are served by itself. Streams are pumped at the lowest event priority. */
+int control_server_new(struct event_base *base, const struct control_options *options,
+		       struct control_server **ret_server, struct err *e) _must_check_;
+/* Disconnects everybody (`gone` is called for every call in progress) and removes the socket. Not
+ * from inside a method. */
 struct control_server *control_server_free(struct control_server *s);
 DEFINE_FREEP(struct control_server, control_server_free)
 void control_server_limits_set(struct control_server *s, const struct control_limits *limits);
@@ -78,17 +89,21 @@ void control_reply_text(struct control_call *c, const struct strbuf *params);
 /* One of several replies ("continues": true). */
 void control_continue(struct control_call *c, struct json_object *params);
 void control_continue_text(struct control_call *c, const struct strbuf *params);
-/* An error: name without the interface ("NotFound", see io.flowpin.varlink), and the sentence as parameter `reason`. Final. */
+/* An error: name without the interface ("NotFound", see io.flowpin.varlink), and the sentence as
+ * parameter `reason`. Final. */
 void control_error(struct control_call *c, const char *name, const char *fmt, ...) _printf_(3, 4);
 /* org.varlink.service.InvalidParameter. Final. */
 void control_invalid_parameter(struct control_call *c, const char *parameter);
 
-/* For answers in pieces: `pump` is called whenever the client has room (never recursively from a method); it sends some pieces and
- * returns; the last one it sends with control_reply. `gone` (may be NULL) is called exactly once when the call is over, for
- * whatever reason, and frees `data`. */
+/* For answers in pieces: `pump` is called whenever the client has room (never recursively from a
+ * method); it sends some pieces and returns; the last one it sends with control_reply. A pump that
+ * had nothing to send is called again after control_call_wake, which it may call itself. `pump` may
+ * be NULL where answers come from elsewhere. `gone` (may be NULL) is called exactly once when the
+ * call is over, for whatever reason, and frees `data`; always from the loop or from
+ * control_server_free. */
 void control_call_stream(struct control_call *c, void (*pump)(struct control_call *c, void *data),
 			 void (*gone)(struct control_call *c, void *data), void *data);
 /* Ask for one more pump of a stream that had nothing to send (for monitors). */
 void control_call_wake(struct control_call *c);
-/* Unsent bytes of this client. */
+/* Unsent bytes of this client; CONTROL_WRITE_CAP when there is nobody left to read them. */
 size_t control_call_pending(const struct control_call *c);

@@ -6,16 +6,20 @@
 #include <stdint.h>
 #include "netlink/tuple.h"
 
-/* The flow table: every flow that flowpind knows, by zone and 5-tuple. Pure: no clock, no log, no descriptor.
+/* The flow table: every flow that flowpind knows, by zone and 5-tuple. Pure: no clock, no log, no
+ * descriptor.
  *
- * All memory is reserved when the table is made and touched only as it fills, so no insert ever rehashes or allocates.
- * Flows live in a slab and never move while they exist: a pointer, and a slab index as cursor, stay good until the flow
- * is removed. The index over it is open addressing (linear probing, backshift delete) under a seeded hash. */
+ * All memory is reserved when the table is made, so no insert ever rehashes or allocates; the index
+ * (16 bytes a flow at a capacity of a million) is touched at once, the slab as it fills. Flows live
+ * in a slab and never move while they exist: a pointer, and a slab index as cursor, stay good until
+ * the flow is removed. The index over it is open addressing (linear probing, backshift delete)
+ * under a seeded hash. */
 
 enum flow_flags {
 	FLOW_CT = 1 << 0,      /* a conntrack entry stands for it */
 	FLOW_REPLIED = 1 << 1, /* conntrack has seen an answer */
-	FLOW_PIN = 1 << 2,     /* its witness is the pin map: the conntrack entry died first, or was never seen */
+	FLOW_PIN = 1 << 2,     /* its witness is the pin map: the conntrack entry died first, or was
+				  never seen */
 	FLOW_NAT = 1 << 3,     /* the reply tuple is not the inverse of the original one */
 	FLOW_ASSURED = 1 << 4,
 };
@@ -35,18 +39,19 @@ struct flow {
 	uint32_t checked_s;  /* when its witness was last asked for, seconds of the same clock */
 	uint32_t next, prev; /* links of the list it is on; owned by the table */
 	uint8_t binding;     /* id, 1..255 */
-	uint8_t flags;	     /* enum flow_flags */
-	uint8_t source;	     /* enum flow_source */
-	uint8_t mark;	     /* for marks and sweeps: see flow_table_sweep */
-	uint8_t list;	     /* 0: on none */
+	uint8_t flags;       /* enum flow_flags */
+	uint8_t source;      /* enum flow_source */
+	uint8_t mark;        /* the caller's, for a mark and sweep around a dump */
+	uint8_t list;        /* 0: on none */
 };
 _Static_assert(sizeof(struct flow) <= 80, "a flow and its index slots stay under 128 bytes");
 
 struct flow_table;
 
-/* Makes a table for at most `capacity` flows (1 .. 1 << 27), hashed under `seed`. Reserves address space for all of it.
- * -EINVAL, -ENOMEM. */
-int flow_table_new(uint32_t capacity, const uint64_t seed[2], struct flow_table **ret_table) _must_check_;
+/* Makes a table for at most `capacity` flows (1 .. 1 << 27), hashed under `seed`. Reserves address
+ * space for all of it. -EINVAL, -ENOMEM. */
+int flow_table_new(uint32_t capacity, const uint64_t seed[2], struct flow_table **ret_table)
+	_must_check_;
 struct flow_table *flow_table_free(struct flow_table *t);
 DEFINE_FREEP(struct flow_table, flow_table_free)
 
@@ -58,20 +63,25 @@ size_t flow_table_memory(const struct flow_table *t);
 /* The flow with this tuple, or NULL. */
 struct flow *flow_table_get(const struct flow_table *t, const struct tuple *tuple);
 
-/* Finds or adds: *ret_flow is the flow with this tuple. Returns 1 when it was added (all fields but the tuple are zero),
- * 0 when it stood there, -ENOSPC when the table is full. Constant time. */
-int flow_table_add(struct flow_table *t, const struct tuple *tuple, struct flow **ret_flow) _must_check_;
+/* Finds or adds: *ret_flow is the flow with this tuple. Returns 1 when it was added (all fields but
+ * the tuple are zero), 0 when it stood there, -ENOSPC when the table is full, -EINVAL for a tuple
+ * without family. Constant time. */
+int flow_table_add(struct flow_table *t, const struct tuple *tuple, struct flow **ret_flow)
+	_must_check_;
 
 /* Removes a flow of this table, from its list too. The pointer is then dead. */
 void flow_table_remove(struct flow_table *t, struct flow *f);
 
-/* Walks all flows in slab order: start with *cursor = 0; NULL at the end. Adding and removing between two calls is fine:
- * a flow that stays is seen exactly once. */
+/* Walks all flows in slab order: start with *cursor = 0; NULL at the end. Adding and removing
+ * between two calls is fine: a flow that stays is seen exactly once. */
 struct flow *flow_table_next(const struct flow_table *t, uint32_t *cursor);
 
-/* 256 doubly linked lists (1..255 used), for the flows that must be asked for by element, in the order in which they were
- * put at the end. `flow_list_append` moves a flow that is on another list. Constant time. */
+/* 256 doubly linked lists (1..255 used), for the flows that must be asked for by element, in the
+ * order in which they were put at the end. `flow_list_append` moves a flow that is on another list.
+ * Constant time. */
 void flow_list_append(struct flow_table *t, uint8_t list, struct flow *f);
+void flow_list_prepend(struct flow_table *t, uint8_t list,
+		       struct flow *f); /* at the front instead */
 void flow_list_remove(struct flow_table *t, struct flow *f);
 struct flow *flow_list_first(const struct flow_table *t, uint8_t list);
 uint32_t flow_list_count(const struct flow_table *t, uint8_t list);

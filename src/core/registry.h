@@ -6,9 +6,10 @@
 #include <stdint.h>
 #include "core/service.h"
 
-/* Nexthops and bindings with their life cycle (README, "Life of a nexthop"). Pure: time comes in as milliseconds of
- * clock_now_ms(), decisions come out as changes to take. Services are named by their name, so that a reload may reorder
- * them; a binding whose service is gone is dropped with registry_service_remove(). */
+/* Nexthops and bindings with their life cycle (README, "Life of a nexthop"). Pure: time comes in as
+ * milliseconds of clock_now_ms(), decisions come out as changes to take. Services are named by
+ * their name, so that a reload may reorder them; a binding whose service is gone is dropped with
+ * registry_service_remove(). */
 
 #define BINDING_ID_MAX 255
 
@@ -25,32 +26,34 @@ const char *binding_state_name(enum binding_state s);
 
 /* Why a binding is in its state; also the reason of a change. */
 enum binding_reason {
-	REASON_ROUTE,	  /* a route names it */
+	REASON_ROUTE,     /* a route names it */
 	REASON_WITHDRAWN, /* no route names it any more */
-	REASON_DRAIN,	  /* the operator drains it */
-	REASON_RELEASE,	  /* the operator released it */
+	REASON_DRAIN,     /* the operator drains it */
+	REASON_RELEASE,   /* the operator released it */
 	REASON_NEIGHBOUR, /* its neighbour entry FAILED */
-	REASON_LINK,	  /* its interface is down */
-	REASON_OUTAGE,	  /* it failed together with most others behind its interface, or with all */
-	REASON_ADOPTED,	  /* found in the kernel at start */
-	REASON_EMPTY,	  /* no flow left */
-	REASON_SERVICE,	  /* its service was removed */
+	REASON_LINK,      /* its interface is down */
+	REASON_OUTAGE,  /* it failed together with most others behind its interface, or with all */
+	REASON_ADOPTED, /* found in the kernel at start */
+	REASON_EMPTY,   /* no flow left */
+	REASON_SERVICE, /* its service was removed */
 };
 const char *binding_reason_text(enum binding_reason r);
 
 /* What is known of a nexthop's health. */
 enum nexthop_health {
-	HEALTH_UNKNOWN, /* not probed yet, or its kind cannot be probed: counts as alive while its link is up */
+	HEALTH_UNKNOWN, /* not probed since its link came up, or of a kind that counts as alive */
 	HEALTH_ALIVE,
 	HEALTH_SUSPECT, /* a probe is unanswered so far */
 	HEALTH_FAILED,
 };
 
-/* What liveness sees. */
+/* What liveness sees. A nexthop that was ever probed and then FAILED or lost its link is back only
+ * when it is CONFIRMED: so after NEXTHOP_LINK_UP it must be probed, also where the kernel has
+ * dropped its neighbour entry. */
 enum nexthop_event {
-	NEXTHOP_CONFIRMED,  /* the neighbour answered (REACHABLE), or is of a kind that counts as alive */
-	NEXTHOP_PROBED,	    /* a probe began (entry in PROBE or INCOMPLETE) */
-	NEXTHOP_NO_ANSWER,  /* the neighbour is FAILED; again for each further round that ends so */
+	NEXTHOP_CONFIRMED, /* it answered (REACHABLE), or is of a kind that counts as alive */
+	NEXTHOP_PROBED,    /* a probe began (entry in PROBE or INCOMPLETE) */
+	NEXTHOP_NO_ANSWER, /* FAILED, after 3 solicitations; again for each further one */
 	NEXTHOP_LINK_DOWN,
 	NEXTHOP_LINK_UP,
 };
@@ -61,13 +64,17 @@ struct nexthop {
 	char ifname[16];
 	enum nexthop_health health;
 	bool link_up;
+	bool probed;           /* ever: then carrier alone proves nothing */
+	uint64_t link_down_ms; /* when the link went down; 0 it is up */
 	uint64_t confirmed_ms; /* last NEXTHOP_CONFIRMED, 0 never */
-	uint64_t fault_ms;     /* when the present fault began: the first unanswered probe, or the link going down; 0 none */
+	uint64_t fault_ms;     /* first unanswered probe, or link down, of this fault; 0 none */
 	uint64_t failed_ms;    /* when it was found FAILED; 0 not */
 	uint32_t rounds;       /* unanswered solicitations in this fault */
 	uint16_t bindings;     /* how many refer to it */
 };
 
+/* by_link: it is on-link, or an IPv6 gateway of IPv4 traffic, so only the output interface tells
+ * it. blind: two that routes name are so on one interface of the service. */
 struct binding {
 	uint8_t id; /* 1..BINDING_ID_MAX; its mark is id << shift */
 	enum binding_state state;
@@ -75,22 +82,24 @@ struct binding {
 	char service[SERVICE_NAME_MAX];
 	enum service_on_withdraw on_withdraw;
 	struct nexthop *nexthop;
-	bool named;    /* a relevant route of the service names it */
-	bool drained;  /* by the operator */
-	bool released; /* by the operator; ends when it is undrained or was withdrawn and named again */
-	bool fixed;    /* id given by configuration */
+	bool named;       /* a relevant route of the service names it */
+	bool drained;     /* by the operator */
+	bool released;    /* by the operator; ends by undrain, or when named anew */
+	bool fixed;       /* id given by configuration */
 	uint8_t families; /* bit 0: IPv4 traffic goes through it, bit 1: IPv6 traffic */
-	bool by_link;  /* `rt nexthop` cannot name it for some of its traffic: on-link, or a gateway of the other family */
-	bool blind;    /* by_link, and another such binding of the service stands on the same interface: not pinned */
+	bool by_link;     /* `rt nexthop` cannot name it for some traffic */
+	bool blind;       /* by_link, and it cannot be told apart: not pinned */
 	uint32_t mtu;
 	bool onlink;
 	uint16_t encap_type, encap_len;
 	uint8_t encap[64];
-	uint32_t flows; /* kept by registry_flow_count */
+	uint32_t flows;    /* kept by registry_flow_count */
 	uint64_t state_ms; /* when the state began */
 	uint64_t quiet_ms; /* since when flows is 0; 0 while it is not */
 	uint64_t drain_since_s, drain_deadline_s, drain_release_s; /* seconds since 1970, 0 none */
 	uint32_t drain_uid;
+	uint64_t outage_ms;  /* unreachable: when the fault began for which it is held */
+	uint64_t adopted_ms; /* when it was adopted; 0 once its routes are known */
 };
 
 struct registry_limits {
@@ -115,9 +124,12 @@ struct binding_change {
 	struct nexthop_spec nexthop;
 	uint32_t flows; /* it held at that moment */
 };
-/* Takes the oldest change that was not taken yet. False when there is none. */
+/* Takes the oldest change that was not taken yet. False when there is none. None is lost: at most 8
+ * of an id wait, further ones are folded into the newest of them (its `from` stays, `to` and the
+ * rest follow). */
 bool registry_change_take(struct registry *r, struct binding_change *ret_change);
-/* Counts up with every change of anything that the kernel must be told (state, membership, attributes). */
+/* Counts up with every change of anything that the kernel must be told (state, membership,
+ * attributes). */
 uint64_t registry_version(const struct registry *r);
 
 struct nexthop_attributes {
@@ -128,57 +140,74 @@ struct nexthop_attributes {
 	uint8_t families; /* bit 0: routes of IPv4 name it, bit 1: of IPv6 */
 };
 
-/* A route of the service names this nexthop (interface name for presentation). Makes the binding if there is none, with the
- * id fixed in the configuration (`fixed_id`, 0 none), else the one never used, else the one longest free.
- * -EEXIST: fixed_id belongs to another binding that is not gone; -ENOSPC: no id left, the nexthop is not pinned and is listed by
- * registry_unpinned(); -ENOMEM. */
-int registry_name(struct registry *r, const struct service *s, const struct ip_addr *gateway, uint32_t ifindex,
-		  const char *ifname, const struct nexthop_attributes *a, uint8_t fixed_id, uint64_t now_ms,
-		  uint8_t *ret_id) _must_check_;
-/* No relevant route of the service names it any more. Unknown ones are ignored (and leave the unpinned list). */
-void registry_unname(struct registry *r, const char *service, const struct ip_addr *gateway, uint32_t ifindex,
-		     uint64_t now_ms);
-/* Takes over a binding that the kernel holds from an earlier run, as draining and not named; registry_name() follows
- * when a route names it. -EEXIST: the id is taken; -ERANGE: above max_id; -ENOMEM. */
-int registry_adopt(struct registry *r, const struct service *s, const struct ip_addr *gateway, uint32_t ifindex,
-		   const char *ifname, const struct nexthop_attributes *a, uint8_t id, uint64_t now_ms) _must_check_;
+/* The ids that the configuration fixes, of all services, in place of those set before: no other
+ * nexthop is given one of them. Bindings that already have one keep it. */
+void registry_reserve(struct registry *r, const uint8_t *ids, size_t n);
 
-/* Something was seen of a nexthop (all bindings on it are judged anew). NEXTHOP_LINK_*: gateway NULL means every nexthop
- * behind the interface. */
-void registry_observe(struct registry *r, const struct ip_addr *gateway, uint32_t ifindex, enum nexthop_event event,
-		      uint64_t now_ms);
+/* A route of the service names this nexthop (interface name for presentation). Makes the binding if
+ * there is none, with the id fixed in the configuration (`fixed_id`, 0 none), else the lowest never
+ * used, else the one longest free. A binding that stands keeps its id, also when another is fixed
+ * for it now. -EEXIST: fixed_id belongs to another binding that is not gone; -ERANGE: fixed_id is
+ * above max_id; -ENOSPC: no id left. In these three cases the nexthop is not pinned and is listed
+ * by registry_unpinned(), until a later call succeeds. -ENOMEM. */
+int registry_name(struct registry *r, const struct service *s, const struct ip_addr *gateway,
+		  uint32_t ifindex, const char *ifname, const struct nexthop_attributes *a,
+		  uint8_t fixed_id, uint64_t now_ms, uint8_t *ret_id) _must_check_;
+/* No relevant route of the service names it any more. Unknown ones are ignored (and leave the
+ * unpinned list). */
+void registry_unname(struct registry *r, const char *service, const struct ip_addr *gateway,
+		     uint32_t ifindex, uint64_t now_ms);
+/* Takes over a binding that the kernel holds from an earlier run, as draining and not named;
+ * registry_name() follows when a route names it. `on-withdraw = release` takes hold of it after
+ * registry_unname(), or when no route has named it 10 seconds later. -EEXIST: the id is taken, or
+ * the nexthop has another one; -ERANGE: 0 or above max_id. */
+int registry_adopt(struct registry *r, const struct service *s, const struct ip_addr *gateway,
+		   uint32_t ifindex, const char *ifname, const struct nexthop_attributes *a,
+		   uint8_t id, uint64_t now_ms) _must_check_;
 
-/* Judges everything that depends on time (carrier-hold, outage-hold, proofs of life). Returns the milliseconds until it
- * wants to be called again, UINT64_MAX for not at all. */
+/* Something was seen of a nexthop (all bindings on it are judged anew). NEXTHOP_LINK_*: gateway
+ * NULL means every nexthop behind the interface. */
+void registry_observe(struct registry *r, const struct ip_addr *gateway, uint32_t ifindex,
+		      enum nexthop_event event, uint64_t now_ms);
+
+/* Judges everything that depends on time (carrier-hold, outage-hold, proofs of life). Returns the
+ * milliseconds until it wants to be called again, UINT64_MAX for not at all. */
 uint64_t registry_tick(struct registry *r, uint64_t now_ms);
 
-/* Operator's wishes. registry_drain refuses with -EBUSY and a sentence when no other active binding of the service would be
- * left (of a named binding). */
+/* Operator's wishes. registry_drain refuses with -EBUSY and a sentence when no other active binding
+ * of the service would be left (of a named binding that is not drained yet); -ENOENT with a
+ * sentence: no such id. registry_undrain ends a drain and a release; registry_release is not
+ * refused. */
 struct drain_intent {
 	uint64_t since_s, deadline_s, release_s; /* seconds since 1970; 0 none */
 	uint32_t uid;
 };
-int registry_drain(struct registry *r, uint8_t id, const struct drain_intent *intent, uint64_t now_ms, struct err *e) _must_check_;
+int registry_drain(struct registry *r, uint8_t id, const struct drain_intent *intent,
+		   uint64_t now_ms, struct err *e) _must_check_;
 void registry_undrain(struct registry *r, uint8_t id, uint64_t now_ms);
 void registry_release(struct registry *r, uint8_t id, uint64_t now_ms);
 
-/* A service was removed from the configuration: its bindings go (change to BINDING_GONE, REASON_SERVICE). */
+/* A service was removed from the configuration: its bindings go (change to BINDING_GONE,
+ * REASON_SERVICE). */
 void registry_service_remove(struct registry *r, const char *service, uint64_t now_ms);
 
 /* Counts flows of a binding up or down. An id that is not in use is ignored. */
 void registry_flow_count(struct registry *r, uint8_t id, int32_t delta, uint64_t now_ms);
 
-/* A draining or dead binding that no route names, with no flow left since at least `quiet_ms` milliseconds (its idle timeout, which the
- * caller knows): the next such id from *cursor on (start with 0), or 0. Before registry_retire() the caller makes sure that no
- * conntrack entry carries its mark and its chains' counters stood still. */
+/* The next binding from *cursor on (start with 0) that no route names and that has no flow left,
+ * whatever is known of its health; 0 at the end. Since when is its `quiet_ms`: the caller waits for
+ * its idle timeout, and makes sure that no conntrack entry carries its mark and its chains'
+ * counters stood still, before registry_retire(), which takes the id back (BINDING_GONE,
+ * REASON_EMPTY) and does nothing when a route names it or a flow is there again. */
 uint8_t registry_quiet_next(const struct registry *r, uint8_t *cursor);
 void registry_retire(struct registry *r, uint8_t id, uint64_t now_ms);
 
-const struct binding *registry_binding(const struct registry *r, uint8_t id); /* NULL when the id is free */
+/* NULL when the id is free. */
+const struct binding *registry_binding(const struct registry *r, uint8_t id);
 /* The next binding in use above *cursor (start with 0), NULL at the end. */
 const struct binding *registry_binding_next(const struct registry *r, uint8_t *cursor);
-const struct binding *registry_find(const struct registry *r, const char *service, const struct ip_addr *gateway,
-				    uint32_t ifindex);
+const struct binding *registry_find(const struct registry *r, const char *service,
+				    const struct ip_addr *gateway, uint32_t ifindex);
 /* The next nexthop from *cursor on (start with 0), NULL at the end. */
 const struct nexthop *registry_nexthop_next(const struct registry *r, size_t *cursor);
 
@@ -186,11 +215,15 @@ const struct nexthop *registry_nexthop_next(const struct registry *r, size_t *cu
 struct unpinned {
 	char service[SERVICE_NAME_MAX];
 	struct nexthop_spec nexthop;
+	uint32_t ifindex;
 };
 const struct unpinned *registry_unpinned(const struct registry *r, size_t *ret_n);
 
 /* What the kernel must be told of a binding, by its state and flags:
- * carry: pinned packets may follow it (map `marks`); fresh: a SYN may follow it; off: a route that names it needs an override. */
+ * carry: pinned packets may follow it (map `marks`); fresh: a SYN may follow it; off: a route that
+ * names it needs an override; by_link: its interface alone tells it (map `link_`). At most one
+ * binding of a service and interface is by_link in this sense. */
 bool binding_carries(const struct binding *b);
 bool binding_fresh(const struct binding *b);
 bool binding_off(const struct binding *b);
+bool binding_learns_by_link(const struct binding *b);

@@ -94,7 +94,7 @@ int intent_load(struct daemon *d, struct err *e)
 	struct json_tokener *tok;
 	struct json_object *o, *list;
 	char path[PATH_MAX];
-	size_t len;
+	size_t len = 0;
 	int r;
 
 	path_of(d, "", path, sizeof(path));

@@ -126,8 +126,8 @@ static struct json_object *pin_json(struct daemon *d, const struct tuple *t)
 	const struct binding *b;
 	uint8_t id = 0;
 
-	if (t->zone == 0)
-		ruleset_pins_get(d->ruleset, t, 1, &id, NULL);
+	if (t->zone == 0 && ruleset_pins_get(d->ruleset, t, 1, &id, NULL) < 0)
+		id = 0;
 	json_object_object_add(o, "present", json_object_new_boolean(id != 0));
 	if (id == 0)
 		return o;

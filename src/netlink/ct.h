@@ -19,23 +19,34 @@ struct ct_entry {
 	uint32_t timeout_s;
 	uint8_t tcp_state;  /* TCP_CONNTRACK_*, 0 unknown */
 	bool nat;	    /* the reply tuple is not the inverse of the original */
-	bool has_status, has_timeout;
+	bool has_status, has_timeout; /* not every kernel sends them with DESTROY */
 	uint64_t packets, bytes; /* both directions; 0 without nf_conntrack_acct */
 };
 
-/* Decodes a ctnetlink message by attribute tables. -EBADMSG when it is malformed, -ENOMSG when it is not about an entry
- * (statistics, expectations), -EPROTONOSUPPORT for a protocol without ports. */
+/* Decodes a ctnetlink message by attribute tables. IPv4 and IPv6, and protocols with ports:
+ * -EPROTONOSUPPORT for others. -EBADMSG when it is malformed, -ENOMSG when it is not about an entry
+ * (statistics, expectations). The event follows from type and flags; the kernel marks the answer to
+ * a get request as it does a dump's (NLM_F_MULTI), so that is a DUMP too. Source:
+ * ctnetlink_fill_info(), ctnetlink_conntrack_event() in net/netfilter/nf_conntrack_netlink.c. */
 int ct_decode(const struct nlmsghdr *nlh, struct ct_entry *ret_entry) _must_check_;
 
-/* Lets only events pass whose CTA_MARK has bits inside `mark_mask` and whose zone is one of `zones` (0 stands for none): a classic BPF
- * program on the socket (SKF_AD_NLATTR); everything else is dropped before it is queued. At most 64 zones: -E2BIG. Errno of
- * setsockopt(2). */
-int ct_filter_events(struct nl *nl, uint32_t mark_mask, const uint16_t *zones, size_t n_zones) _must_check_;
+/* Lets only events pass whose CTA_MARK has bits inside `mark_mask` and whose zone is one of `zones`
+ * (0 stands for none; the zone is the one that ct_decode() finds): a classic BPF program on the
+ * socket (SKF_AD_NLATTR); everything else is dropped before it is queued, also the answers to
+ * requests, so the socket is one for events only. To be set before the group is joined. At most 64
+ * zones: -E2BIG. Errno of setsockopt(2). */
+int ct_filter_events(struct nl *nl, uint32_t mark_mask, const uint16_t *zones,
+		     size_t n_zones) _must_check_;
 
-/* Writes a request into buf (MNL_SOCKET_BUFFER_SIZE bytes) and returns it.
- * dump: all entries, or with mask != 0 those with (mark & mask) == mark (filtered by the kernel).
- * get / delete: by tuple and zone. set: mark bits under mask (kept outside it by the caller's value) and timeout, 0 leaves it. */
+/* Write a request into buf (NL_REQUEST_MAX bytes) and return it, for nl_dump(), nl_request() or a
+ * pipeline. Those with a tuple (original direction, IPv4 or IPv6, a protocol with ports) return
+ * NULL without memory; the kernel answers -ENOENT when there is no such entry in the tuple's zone.
+ * dump: all entries of both families, or with mask != 0 those with
+ * (theirs & mask) == (mark & mask), filtered by the kernel.
+ * get: answered with the entry.
+ * set_mark: changes the bits under mask; the kernel keeps the others. */
 struct nlmsghdr *ct_request_dump(void *buf, uint32_t mark, uint32_t mask);
 struct nlmsghdr *ct_request_get(void *buf, const struct tuple *t);
 struct nlmsghdr *ct_request_delete(void *buf, const struct tuple *t);
-struct nlmsghdr *ct_request_set_mark(void *buf, const struct tuple *t, uint32_t mark, uint32_t mask);
+struct nlmsghdr *ct_request_set_mark(void *buf, const struct tuple *t, uint32_t mark,
+				     uint32_t mask);

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Row 3: direct server return. The gateway sees only the client's packets; conntrack calls them
+invalid after the SYN and forgets the flow while it lives."""
+
+import os
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from flowlab import *  # noqa
+
+QUICK = """service web {
+    prefix       = {1.1.1.1/32, 2001:db8::1/128}
+    idle-timeout = 4s
+}
+"""
+
+
+def both(family):
+    return VIP4 if family == 4 else VIP6
+
+
+def pins(lab, family=4):
+    """How many elements the pin map has."""
+    return len(re.findall(r"\bexpires\b", lab.run("gw", f"nft list map inet flowpin pin{family}")))
+
+
+for fam in (4, 6):
+    case(f"changes, IPv{fam}", lambda: direct_return(4), lambda lab, f=fam: Plain(lab, f),
+         both(fam))(hold_through_changes)
+
+
+@case("conntrack -F, IPv4", 4)
+@case("conntrack -F, IPv6", 6)
+def flushed(family):
+    with direct_return(3) as lab:
+        lab.route(["s1", "s2", "s3"], family)
+        Daemon(lab)
+        pool = TcpPool(lab, target=both(family))
+        need(pool.result().all_held, "200 connections open", pool.result)
+        pool.start()
+        for names in (["s1", "s3"], ["s2", "s3"], ["s1"]):
+            lab.conntrack("-F")
+            check(pool.exchange().all_held, "200 held after a flush", pool.result)
+            lab.route(names, family)
+            check(pool.exchange().all_held, f"200 held with the route on {'+'.join(names)}", pool.result)
+            lab.conntrack("-F")
+            check(pool.exchange().all_held, "and after one more flush", pool.result)
+        check(set(pool.probe()) == {"s1"}, "new connections only on s1")
+
+
+def entries(lab, family):
+    return lab.conntrack("-L", "-f", f"ipv{family}", "-p", "tcp", check=False).count("dport=80")
+
+
+@case("long after the conntrack entry expired, IPv4", 4, 1)
+@case("long after the conntrack entry expired, IPv6", 6, 1)
+@case("the same with nf_conntrack_tcp_loose=0", 4, 0)
+def expired(family, loose):
+    with direct_return(3) as lab:
+        lab.route(["s1", "s2", "s3"], family)
+        Daemon(lab)
+        lab.sysctl("gw", **{"net.netfilter.nf_conntrack_tcp_loose": loose})
+        for state in ("syn_sent", "established", "unacknowledged", "close", "syn_recv"):
+            lab.sysctl("gw", **{f"net.netfilter.nf_conntrack_tcp_timeout_{state}": 1})
+        pool = TcpPool(lab, target=both(family))
+        need(pool.result().all_held, "200 connections open", pool.result)
+        wait_until(lambda: entries(lab, family) == 0, 15, "conntrack has forgotten all of them", poll=0.2)
+        lab.route(["s1", "s3"], family)
+        check(pool.exchange().all_held, "200 held through a withdrawal", pool.result)
+        wait_until(lambda: entries(lab, family) == 0, 15, "conntrack has forgotten what it picked up", poll=0.2)
+        lab.route(["s2"], family)
+        check(pool.exchange().all_held, "200 held through another change", pool.result)
+
+
+@case("the pin ends when the flow does")
+def pin_ends():
+    with direct_return(3) as lab:
+        lab.route(["s1", "s2", "s3"])
+        d = Daemon(lab, QUICK)
+        pool = TcpPool(lab)
+        need(pool.result().all_held, "200 connections open", pool.result)
+        pool.start(0.5)
+        wait_until(lambda: pins(lab) == 200, 5, "200 pins")
+        wait_until(lambda: len(d.flows()) == 200, 20, "flowpin shows 200 flows")
+        time.sleep(seconds(6))  # longer than the idle timeout: their packets keep the pins
+        equal(pins(lab), 200, "still 200 pins, longer than the idle timeout")
+        wait_until(lambda: len(d.flows()) == 200, 5, "still 200 flows")
+        ending = pool.on("s2")
+        pool.end(ending)
+        left = 200 - len(ending)
+        wait_until(lambda: pins(lab) == left, 30, "the pins of those that ended are gone", poll=0.3)
+        wait_until(lambda: len(d.flows()) == left, 30, "and their flows", poll=0.3)
+        check(pool.exchange().all_held, "the others are held", pool.result)
+
+
+@case("a drain notices the end")
+def drain_notices():
+    with direct_return(3) as lab:
+        lab.route(["s1", "s2", "s3"])
+        d = Daemon(lab, QUICK)
+        pool = TcpPool(lab)
+        need(pool.result().all_held, "200 connections open", pool.result)
+        pool.start(0.5)
+        drain = d.popen_flowpin("drain", lab.nexthop("s2"), "--wait")
+        wait_until(lambda: d.binding(lab.nexthop("s2"))["state"] == "draining", 5, "s2 is draining")
+        fresh = pool.open(50)
+        check("s2" not in pool.by_server(fresh), "new connections keep off s2", lambda: pool.by_server(fresh))
+        time.sleep(seconds(6))  # longer than the idle timeout
+        check(drain.poll() is None, "the drain waits while the flows talk")
+        check(pool.exchange().all_held, "all held during the drain", pool.result)
+        pool.end(pool.on("s2"))
+        wait_until(lambda: drain.poll() is not None, 30, "the drain ends when the flows have ended")
+        equal(drain.poll(), 0, "with exit status 0")
+        if drain.poll() is None:
+            drain.kill()
+        out, err = drain.communicate()
+        note(out + err)
+        check(pool.exchange().all_held, "the others are held", pool.result)
+
+
+main()
