@@ -6,27 +6,35 @@
 
 #define CELL_MAX 72
 
+/* In the order in which flowpind writes them: see key_find. */
 enum key {
 	KEY_PROTOCOL,
 	KEY_SRC,
 	KEY_SPORT,
 	KEY_DST,
 	KEY_DPORT,
+	KEY_ZONE,
 	KEY_SERVICE,
 	KEY_NEXTHOP,
 	KEY_STATE,
 	KEY_WITNESS,
 	KEY_AGE,
-	KEY_ZONE,
 	KEY_COUNT,
 };
 
-static const char *const keys[KEY_COUNT] = {
-	[KEY_PROTOCOL] = "protocol", [KEY_SRC] = "src",	    [KEY_SPORT] = "sport",
-	[KEY_DST] = "dst",	     [KEY_DPORT] = "dport", [KEY_SERVICE] = "service",
-	[KEY_NEXTHOP] = "nexthop",   [KEY_STATE] = "state", [KEY_WITNESS] = "witness",
-	[KEY_AGE] = "age_ms",	     [KEY_ZONE] = "zone",
+#define NAME(text)                     \
+	{                              \
+		text, sizeof(text) - 1 \
+	}
+static const struct slice keys[KEY_COUNT] = {
+	[KEY_PROTOCOL] = NAME("protocol"), [KEY_SRC] = NAME("src"),
+	[KEY_SPORT] = NAME("sport"),	   [KEY_DST] = NAME("dst"),
+	[KEY_DPORT] = NAME("dport"),	   [KEY_ZONE] = NAME("zone"),
+	[KEY_SERVICE] = NAME("service"),   [KEY_NEXTHOP] = NAME("nexthop"),
+	[KEY_STATE] = NAME("state"),	   [KEY_WITNESS] = NAME("witness"),
+	[KEY_AGE] = NAME("age_ms"),
 };
+#undef NAME
 
 /* The least widths keep the lines of later pieces in place. */
 static const struct {
@@ -77,18 +85,36 @@ static uint64_t number(struct slice s)
 	return n;
 }
 
-static bool row_read(struct slice flow, struct row *r)
+/* The number of a key, KEY_COUNT for one that is not shown. Looks first where the one before it
+ * ends. */
+static size_t key_find(struct slice key, size_t guess)
 {
-	struct slice inside, key, value, v[KEY_COUNT] = { 0 };
-	char age[DURATION_TEXT];
+	for (size_t n = 0; n < KEY_COUNT; n++) {
+		size_t k = (guess + n) % KEY_COUNT;
 
-	if (!slice_open(flow, '{', &inside))
+		if (keys[k].len == key.len && memcmp(keys[k].p, key.p, key.len) == 0)
+			return k;
+	}
+	return KEY_COUNT;
+}
+
+/* Takes the next object of an array's inside. */
+static bool row_read(struct slice *rest, struct row *r)
+{
+	struct slice key, value, v[KEY_COUNT] = { 0 };
+	char age[DURATION_TEXT];
+	size_t guess = 0, k;
+
+	if (!slice_enter(rest))
 		return false;
-	while (slice_member(&inside, &key, &value))
-		for (size_t k = 0; k < KEY_COUNT; k++)
-			if (slice_equal(key, keys[k]))
-				v[k] = slice_text(value);
-	if (inside.len > 0)
+	while (slice_member(rest, &key, &value)) {
+		k = key_find(key, guess);
+		if (k == KEY_COUNT)
+			continue;
+		v[k] = slice_text(value);
+		guess = k + 1;
+	}
+	if (!slice_leave(rest))
 		return false;
 	memset(r->len, 0, sizeof(r->len));
 	cell_text(r, 0, v[KEY_PROTOCOL]);
@@ -140,14 +166,12 @@ static void row_write(struct flow_lines *l, const struct row *r)
 /* Widths from all flows of the first piece, then the titles. */
 static void begin(struct flow_lines *l, struct slice inside)
 {
-	struct slice flow;
 	struct row r;
 
 	for (size_t c = 0; c < FLOW_COLUMNS; c++)
 		l->widths[c] = columns[c].least;
-	while (slice_item(&inside, &flow))
-		if (row_read(flow, &r))
-			widen(l, &r);
+	while (row_read(&inside, &r))
+		widen(l, &r);
 	memset(r.len, 0, sizeof(r.len));
 	for (size_t c = 0; c < FLOW_COLUMNS; c++)
 		cell_add(&r, c, columns[c].title, strlen(columns[c].title));
@@ -162,12 +186,12 @@ static void begin(struct flow_lines *l, struct slice inside)
 
 void flow_lines_print(struct flow_lines *l, struct slice *inside, FILE *to)
 {
-	struct slice rest = *inside, flow;
+	struct slice rest = *inside;
 	struct row r;
 
 	if (!l->begun && inside->len > 0)
 		begin(l, *inside);
-	while (slice_item(&rest, &flow) && row_read(flow, &r)) {
+	while (row_read(&rest, &r)) {
 		*inside = rest;
 		widen(l, &r);
 		row_write(l, &r);

@@ -65,20 +65,32 @@ void js_add_text(struct json_object *o, const char *key, const char *text)
 		json_object_object_add(o, key, json_object_new_string(text));
 }
 
+/* Bytes that go to a terminal as they are. 0xc2 begins U+0080 to U+00BF, some of which are control
+ * characters. */
+static bool is_harmless(unsigned char c)
+{
+	return c >= 0x20 && c != 0x7f && c != 0xc2;
+}
+
 void cli_print_json_value(struct slice value)
 {
-	for (size_t i = 0; i < value.len; i++) {
-		unsigned char c = (unsigned char)value.p[i];
+	for (size_t i = 0, n; i < value.len; i += n) {
+		const unsigned char *p = (const unsigned char *)value.p + i;
 
-		/* U+0080 to U+009F are control characters in two bytes. */
-		if (c == 0xc2 && i + 1 < value.len && (unsigned char)value.p[i + 1] < 0xa0)
-			printf("\\u00%02x", (unsigned char)value.p[++i]);
-		else if (c == 0x7f)
+		for (n = 0; i + n < value.len && is_harmless(p[n]);)
+			n++;
+		fwrite(p, 1, n, stdout);
+		if (n > 0)
+			continue;
+		n = 1;
+		if (*p == 0xc2 && i + 1 < value.len && p[1] < 0xa0)
+			printf("\\u00%02x", p[n++]);
+		else if (*p == 0x7f)
 			fputs("\\u007f", stdout);
 		else
-			putc_unlocked(c < 0x20 ? ' ' : c, stdout);
+			putchar(*p < 0x20 ? ' ' : *p);
 	}
-	putc_unlocked('\n', stdout);
+	putchar('\n');
 }
 
 void cli_print_json(const struct cli *cli _unused_, const struct cli_reply *reply,

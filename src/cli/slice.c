@@ -83,14 +83,16 @@ static bool take_value(struct slice *s, struct slice *ret_value)
 	return true;
 }
 
-/* What follows a value inside a container is its end or a comma with another value. */
+/* What follows a value inside a container is a comma with another value, its closing bracket (left
+ * there), or the end. */
 static bool take_comma(struct slice *s)
 {
-	if (s->len == 0)
+	if (s->len == 0 || *s->p == '}' || *s->p == ']')
 		return true;
 	if (*s->p != ',' || s->len == 1)
 		return false;
 	skip(s, 1);
+	skip_space(s);
 	return true;
 }
 
@@ -128,6 +130,24 @@ bool slice_member(struct slice *inside, struct slice *ret_key, struct slice *ret
 	*ret_key = slice_text(key);
 	*ret_value = value;
 	return true;
+}
+
+bool slice_enter(struct slice *inside)
+{
+	if (inside->len == 0 || *inside->p != '{')
+		return false;
+	skip(inside, 1);
+	skip_space(inside);
+	return true;
+}
+
+bool slice_leave(struct slice *inside)
+{
+	if (inside->len == 0 || *inside->p != '}')
+		return false;
+	skip(inside, 1);
+	skip_space(inside);
+	return take_comma(inside);
 }
 
 bool slice_equal(struct slice s, const char *text)

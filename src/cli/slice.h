@@ -21,6 +21,12 @@ bool slice_open(struct slice value, char bracket, struct slice *ret_inside);
 bool slice_member(struct slice *inside, struct slice *ret_key, struct slice *ret_value);
 bool slice_item(struct slice *inside, struct slice *ret_value);
 
+/* The same for an object inside an array, in one pass: instead of slice_item() enter it, take its
+ * members to the last, and leave it. Both are false, and change nothing or too much to go on, where
+ * there is none. */
+bool slice_enter(struct slice *inside);
+bool slice_leave(struct slice *inside);
+
 bool slice_equal(struct slice s, const char *text);
 /* The value of one member of an object; false when there is none. */
 bool slice_find(struct slice object, const char *key, struct slice *ret_value);

@@ -43,10 +43,12 @@ static void call_send(struct control_call *c, const char *body, size_t len, cons
 		client_fail(cl);
 		return;
 	}
-	if (evbuffer_get_length(cl->out) > CONTROL_WRITE_CAP)
+	if (evbuffer_get_length(cl->out) > CONTROL_WRITE_CAP) {
+		cl->server->stats.refused++;
 		client_fail(cl);
-	else
+	} else {
 		client_schedule(cl);
+	}
 }
 
 /* The final reply is out: the loop does what follows. */

@@ -14,8 +14,8 @@
 
 #define CONTROL_REQUEST_MAX (16 * 1024) /* bytes, NUL included */
 #define CONTROL_DEPTH_MAX 8
-/* A streaming call is not pumped above this many unsent bytes; a client that lets as many as the cap
- * pile up is disconnected. */
+/* A streaming call is not pumped above this many unsent bytes; a client that lets as many as the
+ * cap pile up is disconnected. */
 #define CONTROL_WRITE_HIGH (256 * 1024)
 #define CONTROL_WRITE_CAP (4 * 1024 * 1024)
 

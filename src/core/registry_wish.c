@@ -23,16 +23,14 @@ static int drain_refuse(const struct binding *b, struct err *e)
 	memcpy(spec.ifname, b->nexthop->ifname, sizeof(spec.ifname));
 	nexthop_spec_format(&spec, text);
 	if (b->state == BINDING_ACTIVE)
-		return err_set(
-			e, -EBUSY,
-			"%s is the last active nexthop of service %s: draining it would leave none for "
-			"new connections",
-			text, b->service);
-	return err_set(
-		e, -EBUSY,
-		"service %s has no active nexthop: draining %s, which is %s, would leave none "
-		       "for new connections",
-		b->service, text, binding_state_name(b->state));
+		return err_set(e, -EBUSY,
+			       "%s is the last active nexthop of service %s: "
+			       "draining it would leave none for new connections",
+			       text, b->service);
+	return err_set(e, -EBUSY,
+		       "service %s has no active nexthop: draining %s, which is %s, "
+		       "would leave none for new connections",
+		       b->service, text, binding_state_name(b->state));
 }
 
 int registry_drain(struct registry *r, uint8_t id, const struct drain_intent *intent,

@@ -356,8 +356,8 @@ static bool same_hops(const struct route *a, const struct route *b)
 	return true;
 }
 
-/* Of the routes with this key, the one that was deleted: with these very nexthops; else the only one, but not for IPv6,
- * where the kernel can hold one with a key that we know from another route. */
+/* Of the routes with this key, the one that was deleted: with these very nexthops, or the only one when the message names
+ * none. The kernel can hold further ones that we did not store, so the key alone is not enough. */
 static struct rib_entry *entry_deleted(const struct rib_slot *s, const struct route *route)
 {
 	struct rib_entry *only = NULL;
@@ -371,9 +371,7 @@ static struct rib_entry *entry_deleted(const struct rib_slot *s, const struct ro
 		only = s->entries[i];
 		n++;
 	}
-	if (route->key.prefix.addr.family == AF_INET6 && route->n_nexthops > 0)
-		return NULL;
-	return n == 1 ? only : NULL;
+	return n == 1 && route->n_nexthops == 0 && route->nh_id == 0 ? only : NULL;
 }
 
 static void slot_delete_route(struct rib *r, struct rib_slot *s, const struct route *route)

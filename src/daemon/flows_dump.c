@@ -9,7 +9,7 @@
 #define QUIET_MS 500	     /* a resync begins this long after the last overrun ... */
 #define PATIENCE_MS 5000     /* ... but no later than this after the first */
 #define BACKOFF_MAX_MS 60000 /* between two resyncs */
-#define UNMARKED_FIRST_MS 30000
+#define UNMARKED_FIRST_MS 1000
 #define UNMARKED_MAX_MS 3600000
 
 /* One dump of the conntrack table in steps. Flows that the dump or an event has shown carry the generation of the dump; those
@@ -20,6 +20,7 @@ struct dump_job {
 	struct event *ev;
 	uint64_t begin_ms;
 	bool first, again;
+	bool looking;  /* for marks that no event told of: not because events were lost */
 	bool unmarked; /* an entry without our bits inside a service was seen */
 };
 
@@ -73,26 +74,26 @@ static void sweep(struct daemon *d)
 
 static void finish(struct daemon *d, struct dump_job *job)
 {
-	bool first = job->first;
+	bool first = job->first, looking = job->looking;
 
 	sweep(d);
-	if (!job->unmarked) {
-		d->unmarked_possible = false;
-	} else {
-		d->unmarked_possible = true;
-		d->unmarked_backoff_ms = UNMARKED_FIRST_MS;
-		d->unmarked_check_ms = clock_now_ms() + d->unmarked_backoff_ms;
+	d->unmarked_possible = job->unmarked;
+	if (!looking) {
+		d->unmarked_backoff_ms = 0;
+		d->unmarked_check_ms = clock_now_ms() + UNMARKED_FIRST_MS;
 	}
 	d->dump = dump_job_free(job);
 	if (first) {
 		daemon_conntrack_known(d);
 		return;
 	}
+	flows_updates_judge(d);
+	if (looking)
+		return;
 	d->stats.resyncs++;
 	events_report(d, &(struct event_report){ .kind = "resync" }, "conntrack was read again: %u flows",
 		      flow_table_count(d->flows));
 	log_info("conntrack was read again: %u flows", flow_table_count(d->flows));
-	flows_updates_judge(d);
 }
 
 static void on_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
@@ -189,31 +190,16 @@ void flows_resync_soon(struct daemon *d, uint64_t now_ms)
 		event_add(d->ev_resync, &tv);
 }
 
-static int on_unmarked(const struct nlmsghdr *nlh, void *arg)
-{
-	struct dump_job *job = arg;
-	struct ct_entry entry;
-
-	if (!job->unmarked && ct_decode(nlh, &entry) == 0 &&
-	    service_set_match(&job->d->config->services, &entry.tuple) >= 0)
-		job->unmarked = true;
-	return 0;
-}
-
-/* Entries from before our rules hold the UPDATE subscription open; ask now and then whether there are any left. */
+/* Entries from before our rules may have been made without room for events: that they got a mark is only seen by reading
+ * the table again, now and then, for as long as there are any without one. */
 void flows_unmarked_check(struct daemon *d, uint64_t now_ms)
 {
-	struct dump_job look = { .d = d };
-	char buf[NL_REQUEST_MAX];
-
-	if (!d->unmarked_possible || !d->ready || now_ms < d->unmarked_check_ms)
+	if (!d->unmarked_possible || !d->ready || d->dump || d->verify || now_ms < d->unmarked_check_ms)
 		return;
 	d->unmarked_backoff_ms = d->unmarked_backoff_ms ? d->unmarked_backoff_ms * 2 : UNMARKED_FIRST_MS;
 	if (d->unmarked_backoff_ms > UNMARKED_MAX_MS)
 		d->unmarked_backoff_ms = UNMARKED_MAX_MS;
 	d->unmarked_check_ms = now_ms + d->unmarked_backoff_ms;
-	if (nl_dump(d->ct_request, ct_request_dump(buf, 0, d->config->numbers.mark_mask), on_unmarked, NULL, &look, NULL) < 0)
-		return;
-	d->unmarked_possible = look.unmarked;
-	flows_updates_judge(d);
+	if (flows_dump_begin(d) == 0)
+		d->dump->looking = true;
 }

@@ -31,7 +31,7 @@ struct ct_entry {
 int ct_decode(const struct nlmsghdr *nlh, struct ct_entry *ret_entry) _must_check_;
 
 /* Lets only events pass whose CTA_MARK has bits inside `mark_mask` and whose zone is one of `zones`
- * (0 stands for none; the zone is the one that ct_decode() finds): a classic BPF program on the
+ * (0 stands for none; the zone is the one that ct_decode() finds; an empty list lets all pass): a classic BPF program on the
  * socket (SKF_AD_NLATTR); everything else is dropped before it is queued, also the answers to
  * requests, so the socket is one for events only. To be set before the group is joined. At most 64
  * zones: -E2BIG. Errno of setsockopt(2). */

@@ -60,8 +60,14 @@ int ct_filter_events(struct nl *nl, uint32_t mark_mask, const uint16_t *zones, s
 	for (size_t i = 0; i < n_zones; i++)
 		program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, zones[i],
 							    (uint8_t)(n_zones - i), 0);
-	memcpy(&program[n], tail, sizeof(tail));
-	f.len = (unsigned short)(n + ARRAY_SIZE(tail));
+	/* Without a list every zone passes: only PASS is left of the tail. */
+	if (n_zones == 0) {
+		program[n++] = tail[1];
+		f.len = (unsigned short)n;
+	} else {
+		memcpy(&program[n], tail, sizeof(tail));
+		f.len = (unsigned short)(n + ARRAY_SIZE(tail));
+	}
 	if (setsockopt(nl_fd(nl), SOL_SOCKET, SO_ATTACH_FILTER, &f, sizeof(f)) < 0)
 		return -errno;
 	return 0;

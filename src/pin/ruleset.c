@@ -31,6 +31,7 @@ static void probe_refused(size_t index, int code, void *arg)
 static int probe(struct ruleset *r, struct err *e)
 {
 	struct probe p = { 0 };
+	struct err refusal = { 0 };
 	struct nlmsghdr *nlh = nft_batch_begin(r->batch, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET);
 	int code;
 
@@ -45,9 +46,9 @@ static int probe(struct ruleset *r, struct err *e)
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, "none");
 		nft_batch_end(r->batch, nlh, 1);
 	}
-	code = nft_batch_commit(r->nl, r->batch, probe_refused, &p, e);
+	code = nft_batch_commit(r->nl, r->batch, probe_refused, &p, &refusal);
 	if (code == -EPERM || code == -ENOMEM || code == -ENOBUFS)
-		return err_wrap(e, "nf_tables cannot be written");
+		return err_set(e, code, "nf_tables cannot be written: %s", refusal.text);
 	r->can_own = !p.table_refused;
 	r->can_destroy = !p.destroy_unknown;
 	return 0;
@@ -169,9 +170,11 @@ static int read_actual(struct ruleset *r, const struct ruleset_model *m, struct 
 	return adopt(r, e);
 }
 
-static int found_add(const struct rs_image *im, struct ruleset_found *list, size_t *n)
+/* Each id once: a chain of the two may be missing. Returns how many there are; the list has room for 256. */
+static size_t found_list(const struct rs_image *im, struct ruleset_found *list)
 {
 	bool seen[256] = { false };
+	size_t n = 0;
 
 	for (size_t i = 0; i < im->n_chains; i++) {
 		struct ruleset_found f;
@@ -179,16 +182,15 @@ static int found_add(const struct rs_image *im, struct ruleset_found *list, size
 		if (!rs_chain_binding(&im->chains[i], &f) || seen[f.id])
 			continue;
 		seen[f.id] = true;
-		list[(*n)++] = f;
+		list[n++] = f;
 	}
-	return 0;
+	return n;
 }
 
 int ruleset_read(struct ruleset *r, const struct ruleset_model *numbers, bool *ret_present, struct ruleset_found **ret_found,
 		 size_t *ret_n, struct err *e)
 {
 	_cleanup_(freep) struct ruleset_found *list = calloc(256, sizeof(*list));
-	size_t n = 0;
 	int code;
 
 	if (!list)
@@ -198,10 +200,9 @@ int ruleset_read(struct ruleset *r, const struct ruleset_model *numbers, bool *r
 	code = read_actual(r, numbers, e);
 	if (code < 0)
 		return code;
-	found_add(&r->actual, list, &n);
+	*ret_n = found_list(&r->actual, list);
 	*ret_present = r->actual.present;
 	*ret_found = TAKE_PTR(list);
-	*ret_n = n;
 	return 0;
 }
 
@@ -363,16 +364,14 @@ int ruleset_verify(struct ruleset *r, const struct ruleset_model *m, ruleset_dif
 
 int ruleset_remove(struct ruleset *r, struct err *e)
 {
+	struct err refusal = { 0 };
 	int code;
 
-	/* An orphan that was owned must be taken before it can be deleted; a table that is not ours to take says EPERM below. */
 	r->known = false;
 	rs_write_table_delete(r);
-	code = nft_batch_commit(r->nl, r->batch, NULL, NULL, e);
-	if (code == -ENOENT)
-		code = 0;
-	if (code < 0)
-		return err_wrap(e, "table inet " RS_TABLE " cannot be deleted");
+	code = nft_batch_commit(r->nl, r->batch, NULL, NULL, &refusal);
+	if (code < 0 && code != -ENOENT)
+		return err_set(e, code, "table inet " RS_TABLE " cannot be deleted: %s", refusal.text);
 	rs_image_clear(&r->actual);
 	return 0;
 }

@@ -113,22 +113,24 @@ static int read_lost(const struct nlmsghdr *nlh, void *arg)
 int ruleset_counters_read(struct ruleset *r, struct ruleset_counters *ret_counters, struct err *e)
 {
 	struct ruleset_counters counters = { 0 };
+	struct err refusal = { 0 };
 	uint8_t buf[512];
 	struct nlmsghdr *nlh = nft_request(buf, NFT_MSG_GETRULE, NFPROTO_INET);
 	int code;
 
 	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, RS_TABLE);
 	/* A dump that is begun again writes the same places. */
-	code = nl_dump(r->nl, nlh, read_rule, NULL, &counters, e);
+	code = nl_dump(r->nl, nlh, read_rule, NULL, &counters, &refusal);
 	if (code == 0) {
 		nlh = nft_request(buf, NFT_MSG_GETOBJ, NFPROTO_INET);
 		mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, RS_TABLE);
 		mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, RS_COUNTER);
 		mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
-		code = nl_request(r->nl, nlh, read_lost, &counters, e);
+		code = nl_request(r->nl, nlh, read_lost, &counters, &refusal);
 	}
+	/* Without the table everything is zero. */
 	if (code < 0 && code != -ENOENT)
-		return err_wrap(e, "counters");
+		return err_set(e, code, "counters: %s", refusal.text);
 	*ret_counters = counters;
 	return 0;
 }

@@ -391,27 +391,33 @@ static int read_counter_object(struct reading *g, struct err *e)
 {
 	uint8_t buf[512];
 	struct nlmsghdr *nlh = nft_request(buf, NFT_MSG_GETOBJ, NFPROTO_INET);
+	struct err refusal = { 0 };
 	int r;
 
 	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, RS_TABLE);
 	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, RS_COUNTER);
 	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
-	r = nl_request(g->r->nl, nlh, read_counter, g, e);
-	return r == -ENOENT ? 0 : r;
+	r = nl_request(g->r->nl, nlh, read_counter, g, &refusal);
+	if (r < 0 && r != -ENOENT)
+		return err_set(e, r, "%s", refusal.text);
+	return 0;
 }
 
 static int read_all(struct reading *g, struct err *e)
 {
 	uint8_t buf[512];
 	struct nlmsghdr *nlh = nft_request(buf, NFT_MSG_GETTABLE, NFPROTO_INET);
+	struct err refusal = { 0 };
 	int r;
 
 	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, RS_TABLE);
-	r = nl_request(g->r->nl, nlh, read_table, g, e);
+	r = nl_request(g->r->nl, nlh, read_table, g, &refusal);
 	if (r == -ENOENT)
 		return 0;
 	if (r == -EPERM && g->image->present)
 		return err_set(e, r, "table inet " RS_TABLE " belongs to another running process: stop it first");
+	if (r < 0)
+		return err_set(e, r, "table inet " RS_TABLE ": %s", refusal.text);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(dumps); i++) {
 		nlh = nft_request(buf, dumps[i].type, NFPROTO_INET);
 		mnl_attr_put_strz(nlh, dumps[i].table_attr, RS_TABLE);

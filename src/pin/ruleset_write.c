@@ -413,6 +413,8 @@ void rs_write_changes(struct ruleset *r, const struct rs_changes *c, const struc
 		}
 		return;
 	}
+	/* Elements that lead to a chain hold it, also those of maps that go. */
+	for_each(r, c, RS_CHANGE_SET_OLD, one_set_flush);
 	for_each(r, c, RS_CHANGE_RECREATED, one_flush);
 	for (size_t i = 0; i < c->n; i++)
 		if (c->list[i].kind == RS_CHANGE_ELEMENT_OLD && c->list[i].refers)
@@ -426,7 +428,6 @@ void rs_write_changes(struct ruleset *r, const struct rs_changes *c, const struc
 			write_rules(r, desired, c->list[i].chain, !c->list[i].empty);
 	write_elements(r, c);
 	for_each(r, c, RS_CHANGE_CHAIN_OLD, one_flush);
-	for_each(r, c, RS_CHANGE_SET_OLD, one_set_flush);
 	for_each(r, c, RS_CHANGE_CHAIN_OLD, one_chain_delete);
 	for_each(r, c, RS_CHANGE_SET_OLD, one_set_delete);
 }

@@ -103,31 +103,32 @@ class Process:
 
 
 class OnTerminal(Process):
-    """A command whose output is a terminal, of which show() prints the lines that came since the last time. A line that
-    the command writes over again counts as a line each time, but not more often than twice a second."""
+    """A command whose output is a terminal. show() prints the lines that came since the last time, and once a second the
+    line that the command keeps writing over."""
 
     def __init__(self, lab, namespace, argv):
         self.master, slave = pty.openpty()
         os.set_blocking(self.master, False)
         super().__init__(lab, namespace, argv, slave)
         os.close(slave)
-        self.pending, self.shown_at = "", 0.0
+        self.line, self.shown, self.shown_at = "", "", 0.0
 
     def show(self, say):
+        over = self.ended()
         try:
-            self.pending += os.read(self.master, 65536).decode("utf-8", "replace")
+            self.line += re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", os.read(self.master, 65536).decode("utf-8", "replace"))
         except OSError:  # nothing new, or the command has ended
             pass
-        *lines, self.pending = re.split(r"\r\n|\r", re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", self.pending))
-        if self.ended():
-            lines.append(self.pending)
-            self.pending = ""
-        elif time.monotonic() - self.shown_at < 0.5:
-            lines = []
-        else:
-            lines = [line for line in lines if line][-1:]
-        for line in filter(None, lines):
-            self.shown_at = time.monotonic()
+        *finished, self.line = self.line.split("\r\n")
+        for line in finished:
+            self._say(say, line.split("\r")[-1])
+        self.line = self.line.split("\r")[-1]
+        if over or time.monotonic() - self.shown_at >= 1:
+            self._say(say, self.line)
+
+    def _say(self, say, line):
+        if line and line != self.shown:
+            self.shown, self.shown_at = line, time.monotonic()
             say("      " + line)
 
     def end(self):

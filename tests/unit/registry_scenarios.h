@@ -19,8 +19,8 @@ enum op {
 	RELEASE,
 };
 
-/* At `ms`, `op` befalls each nexthop of `who` ("AC"); afterwards the states of A, B, ... are `states`: a
- * active, d draining, x dead, u unreachable, - none. `reason` is that of the first of `who`. */
+/* At `ms`, `op` befalls each nexthop of `who` ("AC"); then the states of A, B, ... are `states`:
+ * a active, d draining, x dead, u unreachable, - none. `reason` is that of the first of `who`. */
 struct step {
 	uint32_t ms;
 	enum op op;

@@ -194,13 +194,114 @@ static void test_wake_up(void **state)
 	}
 }
 
+/* What must hold after any input, whatever came before. */
+static void invariants_check(struct registry *r, enum binding_state *last)
+{
+	struct binding_change c;
+	const struct binding *b;
+	uint8_t cursor = 0;
+
+	while (registry_change_take(r, &c)) {
+		assert_int_equal(c.from, last[c.id]);
+		assert_int_not_equal(c.from, c.to);
+		last[c.id] = c.to == BINDING_GONE ? BINDING_FREE : c.to;
+	}
+	while ((b = registry_binding_next(r, &cursor))) {
+		const struct nexthop *nh = b->nexthop;
+		bool well = nh->health == HEALTH_ALIVE && nh->link_up;
+
+		assert_int_equal(last[b->id], b->state);
+		if (b->released)
+			assert_int_equal(b->state, BINDING_DEAD);
+		else if (b->named && well)
+			assert_int_equal(b->state, b->drained ? BINDING_DRAINING : BINDING_ACTIVE);
+		if (b->state == BINDING_ACTIVE)
+			assert_true(b->named && !b->drained);
+		if (b->state == BINDING_UNREACHABLE)
+			assert_true(b->outage_ms != 0);
+		assert_false(binding_fresh(b) && binding_off(b));
+	}
+}
+
+/* One random thing happens to one of eight nexthops behind three interfaces. */
+static void random_step(struct registry *r, uint64_t x, uint64_t now_ms)
+{
+	static const struct drain_intent intent = { .since_s = 1 };
+	static const struct nexthop_attributes attributes = { .families = 1 };
+	static const struct service services[] = {
+		{ .name = "web" },
+		{ .name = "dns", .on_withdraw = SERVICE_RELEASE },
+	};
+	const struct service *s = &services[(x >> 8) % 2];
+	uint8_t n = (uint8_t)((x >> 16) % 8), id = (uint8_t)(1 + (x >> 24) % 16);
+	struct ip_addr g = { .family = AF_INET, .bytes = { 10, 1, 0, n } };
+	uint32_t ifindex = 1 + n % 3;
+
+	switch (x % 16) {
+	case 0:
+	case 1:
+		assert_int_equal(
+			registry_name(r, s, &g, ifindex, "eth", &attributes, 0, now_ms, &id), 0);
+		return;
+	case 2:
+		registry_unname(r, s->name, &g, ifindex, now_ms);
+		return;
+	case 3:
+		if (registry_drain(r, id, &intent, now_ms, NULL) < 0)
+			registry_undrain(r, id, now_ms);
+		return;
+	case 4:
+		registry_undrain(r, id, now_ms);
+		return;
+	case 5:
+		registry_release(r, id, now_ms);
+		return;
+	case 6:
+		registry_observe(r, NULL, ifindex,
+				 x & 1 << 30 ? NEXTHOP_LINK_DOWN : NEXTHOP_LINK_UP, now_ms);
+		return;
+	case 7:
+		registry_retire(r, id, now_ms);
+		return;
+	default: /* half of it all is liveness */
+		registry_observe(r, &g, ifindex, (enum nexthop_event)((x >> 32) % 5), now_ms);
+		return;
+	}
+}
+
+static void test_random_lives(void **state)
+{
+	_cleanup_(registry_freep) struct registry *r = NULL;
+	enum binding_state last[256] = { BINDING_FREE };
+	uint64_t now_ms = BEGIN_MS, x = 88172645463325252ULL;
+
+	(void)state;
+	assert_int_equal(registry_new(&LIMITS, &r), 0);
+	for (int i = 0; i < 200000; i++) {
+		uint64_t wait, spins = 0;
+
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		random_step(r, x >> 3, now_ms);
+		invariants_check(r, last);
+		now_ms += x % 700;
+		/* Asked at the times that it names itself, it comes to rest. */
+		if (i % 50 == 0)
+			while ((wait = registry_tick(r, now_ms)) != UINT64_MAX) {
+				assert_true(++spins < 100);
+				now_ms += wait;
+			}
+		invariants_check(r, last);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_routes_and_wishes),
-		cmocka_unit_test(test_deaths),
-		cmocka_unit_test(test_outages),
-		cmocka_unit_test(test_wake_up),
+		cmocka_unit_test(test_routes_and_wishes), cmocka_unit_test(test_deaths),
+		cmocka_unit_test(test_outages),           cmocka_unit_test(test_wake_up),
+		cmocka_unit_test(test_random_lives),
 	};
 
 	return cmocka_run_group_tests_name("registry: life cycle", tests, NULL, NULL);

@@ -170,12 +170,20 @@ static int cell_find(const struct service_cell *cells, size_t n, const struct tu
 	return found;
 }
 
+/* Four bits at the top and four at the bottom vary, so that stretches are long and prefixes of all kinds occur; the bits
+ * between them are all zero or, for the last addresses of short prefixes, all one. */
 static struct ip_addr addr_of(uint8_t family, unsigned low)
 {
 	struct ip_addr a = { .family = family };
 	size_t size = ip_addr_size(&a);
 
-	/* Four bits at the top and four at the bottom, so that stretches are long and prefixes of all kinds occur. */
+	if (low & 256) {
+		memset(a.bytes, 0xff, size);
+		a.bytes[0] = (uint8_t)((low & 0xf0) | 0x0f);
+		a.bytes[size - 1] = (uint8_t)(0xf0 | (low & 15));
+		return a;
+	}
+	low &= 255;
 	a.bytes[0] = (uint8_t)((low >> 4) << 4);
 	a.bytes[size - 1] = (uint8_t)(low & 15);
 	return a;
@@ -231,10 +239,10 @@ static void assert_agree(const struct service_set *set, const struct service_cel
 	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
 	static const uint16_t ports[] = { 0, 69, 70, 79, 80, 81, 82, 83, 84, 85, 86, 90, 91, 100, 101, 64999, 65000, 65535 };
 
-	for (unsigned i = 0; i < 2 * 256 * 3; i++) {
+	for (unsigned i = 0; i < 3 * 2 * 512; i++) {
 		uint8_t family = i % 2 ? AF_INET : AF_INET6;
-		struct ip_addr dst = addr_of(family, i / 2 % 256);
-		struct tuple t = { .family = family, .proto = protos[i / 512] };
+		struct ip_addr dst = addr_of(family, i / 2 % 512);
+		struct tuple t = { .family = family, .proto = protos[i / 1024] };
 
 		memcpy(t.dst, dst.bytes, 16);
 		for (size_t k = 0; k < ARRAY_SIZE(ports); k++) {
@@ -248,7 +256,7 @@ static void test_compile_random(void **state _unused_)
 {
 	unsigned seed = 1, kept = 0;
 
-	for (int round = 0; round < 600; round++) {
+	for (int round = 0; round < 400; round++) {
 		_cleanup_(service_set_clear) struct service_set set = { 0 };
 		_cleanup_(freep) struct service_cell *cells = NULL;
 		size_t n;
@@ -264,7 +272,7 @@ static void test_compile_random(void **state _unused_)
 		for (size_t i = 1; i < n; i++)
 			assert_true(ip_addr_compare(&cells[i - 1].first, &cells[i].first) <= 0);
 	}
-	assert_true(kept > 200);
+	assert_true(kept > 100);
 }
 
 static void test_compile_words(void **state _unused_)

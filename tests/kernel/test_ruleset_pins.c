@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <poll.h>
+#include "kernel/ruleset_steps.h"
+
+/* Pins: written and read one by one, and made by packets that cross the gateway. */
+
+static char listing[WORLD_TEXT];
+
+struct walked {
+	size_t n;
+	struct tuple tuple[8];
+	uint8_t binding[8];
+};
+
+static void walk_pin(const struct tuple *t, uint8_t binding, void *arg)
+{
+	struct walked *d = arg;
+
+	if (d->n < ARRAY_SIZE(d->tuple)) {
+		d->tuple[d->n] = *t;
+		d->binding[d->n] = binding;
+	}
+	d->n++;
+}
+
+static size_t walk(struct ruleset *r, struct walked *d)
+{
+	struct pollfd p = { .fd = ruleset_pins_dump_fd(r), .events = POLLIN };
+	uint64_t end = clock_now_ms() + WORLD_DEADLINE_MS;
+	int code = 1;
+
+	*d = (struct walked){ 0 };
+	assert_int_equal(ruleset_pins_dump_begin(r), 0);
+	while (code > 0 && clock_now_ms() < end) {
+		poll(&p, 1, 100);
+		code = ruleset_pins_dump_step(r, 4, walk_pin, d);
+	}
+	assert_int_equal(code, 0);
+	return d->n;
+}
+
+static void test_pins(void **state)
+{
+	WORLD_OR_SKIP(state);
+	struct ruleset *r = open_ruleset(false);
+	struct ruleset_pin pins[] = {
+		{ world_tuple("12.12.12.2", 1000, "1.1.1.1", 80, IPPROTO_TCP), WEB_1, 60 },
+		{ world_tuple("12.12.12.2", 1001, "1.1.1.1", 53, IPPROTO_UDP), DNS_LINK, 60 },
+		{ world_tuple("fd00:12::2", 1002, "2001:db8::1", 80, IPPROTO_TCP), WEB_6, 60 },
+		{ world_tuple("12.12.12.2", 1003, "1.1.1.1", 80, IPPROTO_ICMP), WEB_1, 60 },
+		{ world_tuple("12.12.12.2", 1004, "1.1.1.1", 80, IPPROTO_TCP), WEB_1, 60 },
+	};
+	struct tuple tuples[ARRAY_SIZE(pins)];
+	uint8_t got[ARRAY_SIZE(pins)];
+	struct walked d;
+	struct err e = { 0 };
+
+	sync_ok(r, &w->model);
+	pins[4].tuple.zone = 7;
+	for (size_t i = 0; i < ARRAY_SIZE(pins); i++)
+		tuples[i] = pins[i].tuple;
+	assert_int_equal(ruleset_pins_add(r, pins, ARRAY_SIZE(pins), &e), 0);
+	assert_int_equal(ruleset_pins_get(r, tuples, ARRAY_SIZE(pins), got, &e), 0);
+	assert_memory_equal(got, ((uint8_t[]){ WEB_1, DNS_LINK, WEB_6, 0, 0 }), sizeof(got));
+	/* Moved, not merely refreshed. */
+	pins[0].binding = WEB_2;
+	assert_int_equal(ruleset_pins_add(r, pins, 1, &e), 0);
+	assert_int_equal(walk(r, &d), 3);
+	assert_memory_equal(&d.tuple[2], &tuples[2], sizeof(tuples[2]));
+	assert_int_equal(d.binding[2], WEB_6);
+	assert_int_equal(ruleset_pins_delete(r, tuples, ARRAY_SIZE(tuples), &e), 0);
+	assert_int_equal(ruleset_pins_delete(r, tuples, ARRAY_SIZE(tuples), &e), 0);
+	assert_int_equal(ruleset_pins_get(r, tuples, ARRAY_SIZE(pins), got, &e), 0);
+	assert_memory_equal(got, ((uint8_t[5]){ 0 }), sizeof(got));
+	assert_int_equal(walk(r, &d), 0);
+	ruleset_free(r);
+}
+
+struct many {
+	uint32_t next, end;
+};
+
+static bool refill_many(struct ruleset_pin *ret_pin, void *arg)
+{
+	struct many *many = arg;
+
+	if (many->next == many->end)
+		return false;
+	*ret_pin = (struct ruleset_pin){ .tuple = world_tuple("12.12.12.2", (uint16_t)many->next++, "1.1.1.1", 80,
+							      IPPROTO_TCP),
+					 .binding = WEB_1, .timeout_s = 60 };
+	return true;
+}
+
+static void test_repair_refills(void **state)
+{
+	WORLD_OR_SKIP(state);
+	struct ruleset *r = open_ruleset(true);
+	struct many many = { 1, 3001 };
+	struct err e = { 0 };
+	struct walked d;
+	size_t n;
+
+	w->model.max_pins = 5000;
+	assert_int_equal(ruleset_sync(r, &w->model, refill_many, &many, &n, &e), 0);
+	assert_int_equal(walk(r, &d), 3000);
+	/* A map that is too small is filled as far as it goes. */
+	world_run(NULL, "nft delete table inet flowpin");
+	ruleset_invalidate(r);
+	w->model.max_pins = 1600;
+	many.next = 1;
+	assert_int_equal(ruleset_sync(r, &w->model, refill_many, &many, &n, &e), 0);
+	assert_int_equal(walk(r, &d), 1500);
+	assert_int_equal(differences(r, &w->model), 0);
+	/* What it may hold is changed while it works. */
+	w->model.max_pins = 1700;
+	sync_ok(r, &w->model);
+	assert_int_equal(walk(r, &d), 1500);
+	assert_int_equal(sync_ok(r, &w->model), 0);
+	ruleset_free(r);
+}
+
+/* Packets are answered by nobody, so what they leave behind is there as soon as the kernel has passed them on. */
+static bool pinned_to(struct ruleset *r, const struct tuple *t, uint8_t binding)
+{
+	uint64_t end = clock_now_ms() + WORLD_DEADLINE_MS;
+	uint8_t got = 0;
+	struct err e = { 0 };
+
+	do {
+		assert_int_equal(ruleset_pins_get(r, t, 1, &got, &e), 0);
+	} while (got != binding && clock_now_ms() < end);
+	return got == binding;
+}
+
+static uint64_t later_packets(struct ruleset *r, uint8_t id, uint64_t at_least)
+{
+	uint64_t end = clock_now_ms() + WORLD_DEADLINE_MS;
+	struct ruleset_counters c;
+	struct err e = { 0 };
+
+	do {
+		assert_int_equal(ruleset_counters_read(r, &c, &e), 0);
+	} while (c.binding[id].later_packets < at_least && clock_now_ms() < end);
+	return c.binding[id].later_packets;
+}
+
+static void first_packet(struct world *w, int family, int type, uint16_t sport, uint16_t dport, int *ret_fd)
+{
+	*ret_fd = world_client(w, family, type, sport);
+	assert_true(*ret_fd >= 0);
+	world_send(*ret_fd, family, type, dport);
+}
+
+/* Somebody else's bits, on every packet and connection of the client. */
+static void others_set_bits(void)
+{
+	assert_int_equal(world_run(NULL, "nft add table ip others && nft add counter ip others kept"), 0);
+	assert_int_equal(world_run(NULL, "nft add chain ip others early '{ type filter hook prerouting priority -160; }'"), 0);
+	assert_int_equal(world_run(NULL, "nft add chain ip others late '{ type filter hook postrouting priority 0; }'"), 0);
+	assert_int_equal(world_run(NULL, "nft add rule ip others early iifname c0 meta mark set 0x00abcdef "
+					 "ct mark set ct mark or 0x123"), 0);
+	assert_int_equal(world_run(NULL, "nft add rule ip others late meta mark and 0x00ffffff == 0x00abcdef "
+					 "counter name kept"), 0);
+}
+
+static void test_packets_are_learned_and_pinned(void **state)
+{
+	WORLD_OR_SKIP(state);
+	struct tuple syn = world_tuple("12.12.12.2", 2001, "1.1.1.1", 80, IPPROTO_TCP);
+	struct tuple syn6 = world_tuple("fd00:12::2", 2002, "2001:db8::1", 8000, IPPROTO_TCP);
+	struct tuple udp = world_tuple("12.12.12.2", 2003, "1.1.1.1", 53, IPPROTO_UDP);
+	struct tuple other = world_tuple("12.12.12.2", 2004, "1.1.1.1", 81, IPPROTO_TCP);
+	struct ruleset *r = open_ruleset(false);
+	struct ruleset_counters c;
+	struct err e = { 0 };
+	int fd[4];
+
+	world_binding(w, DNS_LINK, 1, "10.1.0.2", "s1");
+	w->bindings[DNS_LINK - 1].learn_by_link = true;
+	sync_ok(r, &w->model);
+	others_set_bits();
+	first_packet(w, AF_INET, SOCK_STREAM, 2001, 80, &fd[0]);
+	first_packet(w, AF_INET6, SOCK_STREAM, 2002, 8000, &fd[1]);
+	first_packet(w, AF_INET, SOCK_DGRAM, 2003, 53, &fd[2]);
+	first_packet(w, AF_INET, SOCK_STREAM, 2004, 81, &fd[3]);
+	assert_true(pinned_to(r, &syn, WEB_1));
+	assert_true(pinned_to(r, &syn6, WEB_6));
+	assert_true(pinned_to(r, &udp, DNS_LINK));
+	assert_true(pinned_to(r, &other, 0));
+	world_run(listing, "conntrack -L 2>/dev/null | grep -E 'sport=200[1-4] '");
+	must_list(listing, "sport=2001 dport=80");
+	must_list(listing, "mark=16777507"); /* 0x01000123 */
+	must_list(listing, "mark=67109155"); /* 0x04000123 */
+	must_list(listing, "mark=291");	    /* port 81 is in no service: 0x123 */
+	/* Timeouts: short for a SYN, what a first packet gets otherwise. */
+	world_run(listing, "nft list map inet flowpin pin4");
+	must_list(listing, "timeout 20s");
+	must_list(listing, "timeout 30s");
+	/* The second datagram is steered by the mark; without conntrack's entry, by the pin. */
+	assert_int_equal(send(fd[2], "x", 1, 0), 1);
+	assert_int_equal(later_packets(r, DNS_LINK, 1), 1);
+	world_run(NULL, "conntrack -F 2>/dev/null");
+	assert_int_equal(send(fd[2], "x", 1, 0), 1);
+	assert_int_equal(later_packets(r, DNS_LINK, 2), 2);
+	world_run(listing, "conntrack -L -p udp 2>/dev/null");
+	must_list(listing, "mark=67109155");
+	/* Taken out of `marks` it goes where routing says, and is learned anew. */
+	w->bindings[DNS_LINK - 1].carry = w->bindings[DNS_LINK - 1].fresh = false;
+	sync_ok(r, &w->model);
+	assert_int_equal(send(fd[2], "x", 1, 0), 1);
+	assert_int_equal(ruleset_counters_read(r, &c, &e), 0);
+	assert_int_equal(c.binding[DNS_LINK].later_packets, 2);
+	assert_int_equal(c.binding[DNS_LINK].first_packets, 2);
+	assert_true(c.binding[WEB_1].first_packets >= 1);
+	assert_int_equal(c.lost_pins, 0);
+	world_run(listing, "nft list counter ip others kept");
+	assert_null(strstr(listing, "packets 0 "));
+	/* A restart keeps what was counted. */
+	ruleset_free(r);
+	r = open_ruleset(false);
+	assert_int_equal(sync_ok(r, &w->model), 0);
+	assert_int_equal(later_packets(r, DNS_LINK, 2), 2);
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
+		close(fd[i]);
+	ruleset_free(r);
+}
+
+static void test_new_syn_forgets_old_pin(void **state)
+{
+	WORLD_OR_SKIP(state);
+	struct ruleset_pin old = { world_tuple("12.12.12.2", 2101, "1.1.1.1", 80, IPPROTO_TCP), WEB_2, 60 };
+	struct ruleset *r = open_ruleset(false);
+	struct err e = { 0 };
+	int fd;
+
+	sync_ok(r, &w->model);
+	assert_int_equal(ruleset_pins_add(r, &old, 1, &e), 0);
+	first_packet(w, AF_INET, SOCK_STREAM, 2101, 80, &fd);
+	assert_true(pinned_to(r, &old.tuple, WEB_1));
+	assert_int_equal(later_packets(r, WEB_2, 0), 0);
+	close(fd);
+	ruleset_free(r);
+}
+
+static void test_full_map_counts_lost_pins(void **state)
+{
+	enum { FLOWS = 5 };
+	WORLD_OR_SKIP(state);
+	struct ruleset *r = open_ruleset(false);
+	uint64_t end = clock_now_ms() + WORLD_DEADLINE_MS;
+	struct ruleset_counters c;
+	struct err e = { 0 };
+	int fd[FLOWS];
+
+	w->model.max_pins = 2;
+	sync_ok(r, &w->model);
+	for (uint16_t i = 0; i < FLOWS; i++)
+		first_packet(w, AF_INET, SOCK_STREAM, (uint16_t)(2200 + i), 80, &fd[i]);
+	do {
+		assert_int_equal(ruleset_counters_read(r, &c, &e), 0);
+	} while (c.lost_pins < FLOWS - 2 && clock_now_ms() < end);
+	assert_true(c.lost_pins >= FLOWS - 2);
+	for (size_t i = 0; i < FLOWS; i++)
+		close(fd[i]);
+	ruleset_free(r);
+}
+
+#define TEST(f) cmocka_unit_test_teardown(f, remove_table)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_pins),
+		TEST(test_repair_refills),
+		TEST(test_packets_are_learned_and_pinned),
+		TEST(test_new_syn_forgets_old_pin),
+		TEST(test_full_map_counts_lost_pins),
+	};
+
+	return cmocka_run_group_tests(tests, build_world, destroy_world);
+}
