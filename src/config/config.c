@@ -42,7 +42,8 @@ int config_fail(struct config_reader *rd, int line, const char *fmt, ...)
 	va_end(ap);
 	/* What is wrong with the sentinel is that the text before it leaves something open. */
 	if (rd->last_line > 0 && line >= rd->last_line)
-		err_set(rd->err, -EINVAL, "%s:%d: the file ends in the middle of a setting", rd->name, rd->last_line - 1);
+		err_set(rd->err, -EINVAL, "%s:%d: the file ends in the middle of a setting",
+			rd->name, rd->last_line - 1);
 	else
 		err_set(rd->err, -EINVAL, "%s:%d: %s", rd->name, line, text);
 	return -1;
@@ -63,11 +64,14 @@ static int check_whole(struct config_reader *rd)
 		return config_fail(rd, rd->last_line, "incomplete");
 	for (uint32_t id = max_id + 1; id < ARRAY_SIZE(rd->id_lines); id++)
 		if (rd->id_lines[id] != 0)
-			return config_fail(rd, rd->id_lines[id], "id: %u is above %u, the highest that mark-mask 0x%08x can hold",
-					   id, max_id, mask);
+			return config_fail(
+				rd, rd->id_lines[id],
+				"id: %u is above %u, the highest that mark-mask 0x%08x can hold",
+				id, max_id, mask);
 	if (rd->config->services.n == 0) {
 		rd->failed = true;
-		err_set(rd->err, -EINVAL, "%s: there is no service: at least one is needed", rd->name);
+		err_set(rd->err, -EINVAL, "%s: there is no service: at least one is needed",
+			rd->name);
 		return -1;
 	}
 	return 0;
@@ -86,7 +90,8 @@ static int read_text(struct config_reader *rd, const char *text, size_t len)
 	return check_whole(rd);
 }
 
-int config_parse(const char *name, const char *text, size_t len, struct config **ret_config, struct err *e)
+int config_parse(const char *name, const char *text, size_t len, struct config **ret_config,
+		 struct err *e)
 {
 	_cleanup_(config_freep) struct config *c = malloc(sizeof(*c));
 	struct config_reader rd = { .name = name, .err = e, .config = c };
@@ -95,7 +100,8 @@ int config_parse(const char *name, const char *text, size_t len, struct config *
 		return err_set(e, -ENOMEM, "%s: out of memory", name);
 	*c = defaults;
 	if (len > CONFIG_FILE_MAX)
-		return err_set(e, -EFBIG, "%s: the file is larger than %d bytes", name, CONFIG_FILE_MAX);
+		return err_set(e, -EFBIG, "%s: the file is larger than %d bytes", name,
+			       CONFIG_FILE_MAX);
 	if (read_text(&rd, text, len) < 0)
 		return rd.failed ? -EINVAL : err_set(e, -ENOMEM, "%s: out of memory", name);
 	*ret_config = TAKE_PTR(c);

@@ -12,14 +12,14 @@ struct config {
 	struct service_set services;
 	struct {
 		uint32_t probe_interval_ms; /* 1000; 200 .. 60000 */
-		uint32_t dead_after;	    /* 3 unanswered solicitations */
+		uint32_t dead_after;	    /* 3 unanswered solicitations; 1 .. 100 */
 		uint32_t outage_window_ms;  /* 5000 */
 		uint32_t outage_hold_ms;    /* 30000 */
 		uint32_t carrier_hold_ms;   /* 1000 */
 	} liveness;
 	struct {
-		uint32_t max_flows; /* 1000000 */
-		uint32_t max_pins;  /* 1000000 */
+		uint32_t max_flows;	 /* 1000000 */
+		uint32_t max_pins;	 /* 1000000 */
 		uint32_t receive_buffer; /* bytes, 64 MiB: of the conntrack event socket */
 	} limits;
 	struct {
@@ -28,18 +28,21 @@ struct config {
 		uint32_t rule_priority; /* 10000; at most 20000 */
 	} numbers;
 	struct {
-		char admin_group[33]; /* "" : only uid 0 */
-		uint32_t max_clients; /* 64 */
+		char admin_group[33];	      /* "" : only uid 0 */
+		uint32_t max_clients;	      /* 64 */
 		uint32_t max_clients_per_uid; /* 16 */
 	} control;
 	char state_dir[256]; /* /var/lib/flowpin */
 };
 
-/* Reads and checks a configuration file. On failure *e holds "FILE:LINE: reason" (FILE alone where no line can be told)
- * and *ret_config is untouched. Opens the file itself, reads at most CONFIG_FILE_MAX bytes, may block on the file only.
- * -ENOENT, -EACCES, -EFBIG, -EINVAL (anything wrong in it), -ENOMEM. */
+/* Reads and checks a configuration file. On failure *e holds "FILE:LINE: reason" (FILE alone where
+ * no line can be told) and *ret_config is untouched. Opens the file itself, reads at most
+ * CONFIG_FILE_MAX bytes, may block on the file only. -ENOENT, -EACCES or what else open(2) and
+ * read(2) give, -EFBIG, -EINVAL (anything wrong in it), -ENOMEM. Not from two threads at once:
+ * libconfuse's scanner has globals. */
 int config_load(const char *path, struct config **ret_config, struct err *e) _must_check_;
 /* The same from memory; `name` stands for the file in messages. */
-int config_parse(const char *name, const char *text, size_t len, struct config **ret_config, struct err *e) _must_check_;
+int config_parse(const char *name, const char *text, size_t len, struct config **ret_config,
+		 struct err *e) _must_check_;
 struct config *config_free(struct config *c);
 DEFINE_FREEP(struct config, config_free)

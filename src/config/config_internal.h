@@ -4,23 +4,25 @@
 #include <confuse.h>
 #include "config/config.h"
 
-/* What the files of the configuration share: text -> config_scan -> libconfuse with the schema -> struct config. */
+/* What the files of the configuration share: text -> config_scan -> libconfuse with the schema ->
+ * struct config. */
 
 #define CONFIG_SERVICES_MAX 64
 #define CONFIG_PREFIXES_MAX 256 /* per service */
 #define CONFIG_RANGES_MAX 64	/* port ranges per service */
 
-/* The setting that is put behind the text; it is found at the top level only when everything before it was complete. */
+/* The setting that is put behind the text; it is found at the top level only when everything before
+ * it was complete. */
 #define CONFIG_SENTINEL "__eof"
 
 /* One reading of one file. */
 struct config_reader {
 	const char *name; /* of the file, for messages */
 	struct err *err;
-	bool failed;	 /* *err is set: the first sentence stays */
+	bool failed; /* *err is set: the first sentence stays */
 	bool out_of_memory;
-	int last_line;	 /* the sentinel's */
-	bool complete;	 /* the sentinel was found where it belongs */
+	int last_line; /* the sentinel's */
+	bool complete; /* the sentinel was found where it belongs */
 	struct config *config;
 	const cfg_t *section; /* the service section being read */
 	size_t cap_services, cap_prefixes, cap_ports, cap_ids;
@@ -28,44 +30,60 @@ struct config_reader {
 	int id_lines[256]; /* where each id was given, 0 nowhere */
 };
 
-/* Sets "NAME:LINE: sentence" unless there is one already. Always returns -1, for libconfuse's callbacks. */
+/* Sets "NAME:LINE: sentence" unless there is one already. Always returns -1, for libconfuse's
+ * callbacks. */
 int config_fail(struct config_reader *rd, int line, const char *fmt, ...) _printf_(3, 4);
 
-/* Refuses what libconfuse would take in a way nobody expects (environment variables, unclosed sections and quotes, NUL
- * bytes, escapes, stray characters), blanks out comments and adds the sentinel. The caller frees *ret_clean.
- * 0, or -1 with the sentence in *rd, or without one for lack of memory. */
+/* Refuses what libconfuse would take in a way nobody expects (environment variables, unclosed
+ * sections and quotes, NUL bytes, escapes, stray characters), blanks out comments and adds the
+ * sentinel. The caller frees *ret_clean. 0, or -1 with the sentence in *rd, or without one for lack
+ * of memory. */
 int config_scan(struct config_reader *rd, const char *text, size_t len, char **ret_clean);
 
 /* Makes the parser for the schema. NULL for lack of memory. */
 cfg_t *config_schema_new(struct config_reader *rd);
 
-/* config_service.c: what stands in a service. Callbacks of the schema: 0, or -1 with the sentence set. */
+/* config_service.c: what stands in a service. Callbacks of the schema: 0, or -1 with the sentence
+ * set. */
 struct config_option;
-int config_set_prefix(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_set_protocol(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_set_port(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_set_timeout(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_set_withdraw(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_set_id(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
+int config_set_prefix(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		      const char *value);
+int config_set_protocol(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			const char *value);
+int config_set_port(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		    const char *value);
+int config_set_timeout(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value);
+int config_set_withdraw(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			const char *value);
+int config_set_id(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		  const char *value);
 int config_close_service(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt);
 int config_close_nexthop(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt);
 
 /* config_value.c: single values. They are written at o->offset of struct config. */
-int config_set_duration(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_set_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_set_number(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_set_mask(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_set_group(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_set_directory(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
+int config_set_duration(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			const char *value);
+int config_set_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		    const char *value);
+int config_set_number(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		      const char *value);
+int config_set_mask(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		    const char *value);
+int config_set_group(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		     const char *value);
+int config_set_directory(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			 const char *value);
 /* Reads a duration within o->min .. o->max milliseconds. */
-int config_read_duration(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value,
-			 uint32_t *ret_ms);
+int config_read_duration(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			 const char *value, uint32_t *ret_ms);
 
 /* One setting of the schema. */
 struct config_option {
 	const char *section; /* libconfuse calls the top level "root" */
 	const char *name;
-	int (*set)(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
+	int (*set)(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		   const char *value);
 	size_t offset;
 	uint32_t min, max;
 	bool list;

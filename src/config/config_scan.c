@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* libconfuse's scanner keeps its state in globals and is left in the middle of a quoted word by an error there; it counts
- * lines wrongly around comments, takes no comments in lists, and drops characters that it does not know. So it gets to see
- * neither comments nor anything of the kind. */
+/* libconfuse's scanner keeps its state in globals and is left in the middle of a quoted word by an
+ * error there; it counts lines wrongly around comments, takes no comments in lists, and drops
+ * characters that it does not know. So it gets to see neither comments nor anything of the kind. */
 
 #define DEPTH_MAX 8 /* the schema needs three */
 
@@ -38,11 +38,13 @@ static int check_byte(struct scan *s)
 	unsigned char c = (unsigned char)s->text[s->at];
 
 	if (c == '$' && s->text[s->at + 1] == '{')
-		return config_fail(s->rd, s->line, "'${' is not allowed: environment variables are not expanded");
+		return config_fail(s->rd, s->line,
+				   "'${' is not allowed: environment variables are not expanded");
 	if (c == '\\' || c == '|')
 		return config_fail(s->rd, s->line, "'%c' is not allowed", c);
 	if ((c < 0x20 && c != '\t') || c >= 0x7f)
-		return config_fail(s->rd, s->line, "byte 0x%02x is not allowed outside comments", c);
+		return config_fail(s->rd, s->line, "byte 0x%02x is not allowed outside comments",
+				   c);
 	return 0;
 }
 
@@ -57,7 +59,8 @@ static int scan_quoted(struct scan *s)
 			return -1;
 	}
 	if (s->at == s->len || s->text[s->at] != quote)
-		return config_fail(s->rd, s->line, "the quote that begins in this line is not closed in it");
+		return config_fail(s->rd, s->line,
+				   "the quote that begins in this line is not closed in it");
 	s->at++;
 	return 0;
 }
@@ -86,11 +89,13 @@ static int scan_brace(struct scan *s)
 {
 	if (s->text[s->at] == '}') {
 		if (s->depth == 0)
-			return config_fail(s->rd, s->line, "'}' closes nothing: no section is open here");
+			return config_fail(s->rd, s->line,
+					   "'}' closes nothing: no section is open here");
 		s->depth--;
 	} else {
 		if (s->depth == DEPTH_MAX)
-			return config_fail(s->rd, s->line, "more than %d braces inside each other", DEPTH_MAX);
+			return config_fail(s->rd, s->line, "more than %d braces inside each other",
+					   DEPTH_MAX);
 		s->open[s->depth].at = s->at;
 		s->open[s->depth++].line = s->line;
 	}
@@ -133,7 +138,8 @@ static int fail_open(struct scan *s)
 	while (end > begin && (isspace((unsigned char)s->text[end - 1]) || s->text[end - 1] == '='))
 		end--;
 	if (begin == end)
-		return config_fail(s->rd, line, "the '{' in this line is not closed: '}' is missing");
+		return config_fail(s->rd, line,
+				   "the '{' in this line is not closed: '}' is missing");
 	return config_fail(s->rd, line, "'%.*s' begins here and is not closed: '}' is missing",
 			   (int)(end - begin > 60 ? 60 : end - begin), s->text + begin);
 }

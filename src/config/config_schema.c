@@ -5,7 +5,8 @@
 #include <string.h>
 #include "base/strbuf.h"
 
-static int set_sentinel(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
+static int set_sentinel(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			const char *value);
 
 #define AT(member) .offset = offsetof(struct config, member)
 #define SERVICE_AT(member) .offset = offsetof(struct service, member)
@@ -18,25 +19,31 @@ static const struct config_option options[] = {
 	{ "service", "prefix", config_set_prefix, .list = true },
 	{ "service", "protocol", config_set_protocol, .list = true },
 	{ "service", "port", config_set_port, .list = true },
-	{ "service", "idle-timeout", config_set_timeout, SERVICE_AT(idle_timeout_s), 1000, 7 * DAY_MS },
+	{ "service", "idle-timeout", config_set_timeout, SERVICE_AT(idle_timeout_s), 1000,
+	  7 * DAY_MS },
 	{ "service", "syn-timeout", config_set_timeout, SERVICE_AT(syn_timeout_s), 1000, 600000 },
 	{ "service", "on-withdraw", config_set_withdraw, .list = false },
 	{ "nexthop", "id", config_set_id, .min = 1, .max = 255 },
-	{ "liveness", "probe-interval", config_set_duration, AT(liveness.probe_interval_ms), 200, 60000 },
+	{ "liveness", "probe-interval", config_set_duration, AT(liveness.probe_interval_ms), 200,
+	  60000 },
 	{ "liveness", "dead-after", config_set_number, AT(liveness.dead_after), 1, 100 },
-	{ "liveness", "outage-window", config_set_duration, AT(liveness.outage_window_ms), 100, 600000 },
+	{ "liveness", "outage-window", config_set_duration, AT(liveness.outage_window_ms), 100,
+	  600000 },
 	{ "liveness", "outage-hold", config_set_duration, AT(liveness.outage_hold_ms), 0, DAY_MS },
-	{ "liveness", "carrier-hold", config_set_duration, AT(liveness.carrier_hold_ms), 0, 600000 },
+	{ "liveness", "carrier-hold", config_set_duration, AT(liveness.carrier_hold_ms), 0,
+	  600000 },
 	{ "limits", "max-flows", config_set_size, AT(limits.max_flows), 1, 1u << 27 },
 	{ "limits", "max-pins", config_set_size, AT(limits.max_pins), 1, 1u << 27 },
 	{ "limits", "receive-buffer", config_set_size, AT(limits.receive_buffer), 4096, 1u << 30 },
 	{ "numbers", "mark-mask", config_set_mask, AT(numbers.mark_mask) },
 	/* Tables 253 to 255 are the kernel's; table-base .. table-base + 511 are ours. */
-	{ "numbers", "table-base", config_set_number, AT(numbers.table_base), 256, UINT32_MAX - 511 },
+	{ "numbers", "table-base", config_set_number, AT(numbers.table_base), 256,
+	  UINT32_MAX - 511 },
 	{ "numbers", "rule-priority", config_set_number, AT(numbers.rule_priority), 1, 20000 },
 	{ "control", "admin-group", config_set_group, AT(control.admin_group), .max = 32 },
 	{ "control", "max-clients", config_set_number, AT(control.max_clients), 1, 1024 },
-	{ "control", "max-clients-per-uid", config_set_number, AT(control.max_clients_per_uid), 1, 1024 },
+	{ "control", "max-clients-per-uid", config_set_number, AT(control.max_clients_per_uid), 1,
+	  1024 },
 };
 
 static int close_once(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt);
@@ -47,7 +54,8 @@ static const struct section {
 	int (*close)(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt);
 } sections[] = {
 	/* An inner section stands before the one that it is in. */
-	{ "nexthop", "service", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, config_close_nexthop },
+	{ "nexthop", "service", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES,
+	  config_close_nexthop },
 	{ "service", "root", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, config_close_service },
 	{ "liveness", "root", CFGF_NONE, close_once },
 	{ "limits", "root", CFGF_NONE, close_once },
@@ -58,11 +66,13 @@ static const struct section {
 /* Our own bit among the flags of an option of libconfuse: it was given already. */
 #define SEEN (1 << 24)
 
-/* libconfuse hands nothing of ours to its callbacks. So the first option of each section is a function that nobody can
- * call (parentheses are refused by config_scan), and its user pointer leads to the reader. */
+/* libconfuse hands nothing of ours to its callbacks. So the first option of each section is a
+ * function that nobody can call (parentheses are refused by config_scan), and its user pointer
+ * leads to the reader. */
 #define READER "__reader"
 
-static int reader_call(cfg_t *cfg _unused_, cfg_opt_t *opt _unused_, int argc _unused_, const char **argv _unused_)
+static int reader_call(cfg_t *cfg _unused_, cfg_opt_t *opt _unused_, int argc _unused_,
+		       const char **argv _unused_)
 {
 	return -1;
 }
@@ -81,15 +91,17 @@ static int unknown(cfg_t *cfg, const char *word)
 		if (strncmp(cfg->opts[i].name, "__", 2) != 0)
 			strbuf_addf(&allowed, "%s%s", allowed.len ? ", " : "", cfg->opts[i].name);
 	if (strcmp(cfg->name, "root") == 0)
-		config_fail(rd, cfg->line, "'%.60s' is not known here (there are: %s)", word, allowed.failed ? "" : allowed.data);
-	else
-		config_fail(rd, cfg->line, "'%.60s' is not known in section '%s' (there are: %s)", word, cfg->name,
+		config_fail(rd, cfg->line, "'%.60s' is not known here (there are: %s)", word,
 			    allowed.failed ? "" : allowed.data);
+	else
+		config_fail(rd, cfg->line, "'%.60s' is not known in section '%s' (there are: %s)",
+			    word, cfg->name, allowed.failed ? "" : allowed.data);
 	strbuf_free(&allowed);
 	return -1;
 }
 
-static int set_sentinel(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value _unused_)
+static int set_sentinel(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			const char *value _unused_)
 {
 	if (cfg->line != rd->last_line)
 		return unknown(cfg, o->name);
@@ -101,12 +113,13 @@ static int set_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *ret_st
 {
 	struct config_reader *rd = reader_of(cfg);
 
-	/* The first value of an assignment: libconfuse would quietly forget those of an earlier one. */
+	/* A first value: libconfuse would quietly forget those of an earlier assignment. */
 	if (opt->nvalues == 1 && (opt->flags & SEEN))
 		return config_fail(rd, cfg->line, "'%s' is given twice", opt->name);
 	opt->flags |= SEEN;
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
-		if (strcmp(options[i].section, cfg->name) != 0 || strcmp(options[i].name, opt->name) != 0)
+		if (strcmp(options[i].section, cfg->name) != 0 ||
+		    strcmp(options[i].name, opt->name) != 0)
 			continue;
 		*(const char **)ret_string = value;
 		return options[i].set(rd, cfg, &options[i], value);
@@ -156,14 +169,15 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 	struct config_reader *rd = reader_of(cfg);
 	char text[256];
 
-	if (strcmp(fmt, "no such option '%s'") == 0 || strcmp(fmt, "missing parenthesis for function '%s'") == 0) {
+	if (strcmp(fmt, "no such option '%s'") == 0 ||
+	    strcmp(fmt, "missing parenthesis for function '%s'") == 0) {
 		unknown(cfg, va_arg(ap, const char *));
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(sentences); i++) {
 		if (strcmp(sentences[i].theirs, fmt) == 0) {
-			config_fail(rd, cfg->line, "%s%.60s%s", sentences[i].before, va_arg(ap, const char *),
-				    sentences[i].after);
+			config_fail(rd, cfg->line, "%s%.60s%s", sentences[i].before,
+				    va_arg(ap, const char *), sentences[i].after);
 			return;
 		}
 	}
@@ -171,8 +185,9 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 	config_fail(rd, cfg->line, "%s", text);
 }
 
-/* Writes the options of one section behind its reader; `ready` holds those of the sections inside it. */
-static void fill(cfg_opt_t *opts, const char *section, struct config_reader *rd, cfg_opt_t ready[][ARRAY_SIZE(options)])
+/* Writes the options of one section behind its reader; `ready` holds those of inner sections. */
+static void fill(cfg_opt_t *opts, const char *section, struct config_reader *rd,
+		 cfg_opt_t ready[][ARRAY_SIZE(options)])
 {
 	size_t n = 0;
 

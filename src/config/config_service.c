@@ -8,8 +8,8 @@
 #include "base/parse.h"
 #include "base/vec.h"
 
-/* Lower case, so that it cannot be taken for another name in different case; letters, digits, '_' and '-' go into the
- * names of nft chains and maps as they are. */
+/* Lower case, so that it cannot be taken for another name in different case; letters, digits, '_'
+ * and '-' go into the names of nft chains and maps as they are. */
 static bool name_valid(const char *name)
 {
 	size_t n = strlen(name);
@@ -17,7 +17,8 @@ static bool name_valid(const char *name)
 	if (n == 0 || n >= SERVICE_NAME_MAX || !islower((unsigned char)name[0]))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (!islower((unsigned char)name[i]) && !isdigit((unsigned char)name[i]) && name[i] != '_' && name[i] != '-')
+		if (!islower((unsigned char)name[i]) && !isdigit((unsigned char)name[i]) &&
+		    name[i] != '_' && name[i] != '-')
 			return false;
 	return true;
 }
@@ -28,7 +29,8 @@ static int no_memory(struct config_reader *rd)
 	return -1;
 }
 
-/* The service that this section describes; it is made at the section's first setting. NULL with the sentence set. */
+/* The service that this section describes; it is made at the section's first setting. NULL with the
+ * sentence set. */
 static struct service *service_of(struct config_reader *rd, const cfg_t *section)
 {
 	struct service_set *set = &rd->config->services;
@@ -37,9 +39,10 @@ static struct service *service_of(struct config_reader *rd, const cfg_t *section
 	if (rd->section == section)
 		return &set->list[set->n - 1];
 	if (!name_valid(section->title)) {
-		config_fail(rd, section->line,
-			    "'%.60s' is no name for a service (1 to %d of a-z, 0-9, '_' and '-', a letter first)",
-			    section->title, SERVICE_NAME_MAX - 1);
+		config_fail(
+			rd, section->line,
+			"'%.60s' is no name for a service (1 to %d of a-z, 0-9, '_' and '-', a letter first)",
+			section->title, SERVICE_NAME_MAX - 1);
 		return NULL;
 	}
 	if (set->n == CONFIG_SERVICES_MAX) {
@@ -59,7 +62,8 @@ static struct service *service_of(struct config_reader *rd, const cfg_t *section
 	return &list[set->n++];
 }
 
-int config_set_prefix(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_set_prefix(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		      const char *value)
 {
 	struct service *s = service_of(rd, cfg);
 	struct ip_prefix p, *prefixes;
@@ -69,14 +73,19 @@ int config_set_prefix(struct config_reader *rd, cfg_t *cfg, const struct config_
 		return -1;
 	r = ip_prefix_parse(value, &p);
 	if (r == -EADDRNOTAVAIL)
-		return config_fail(rd, cfg->line, "%s: '%.60s' has bits set behind its length", o->name, value);
+		return config_fail(rd, cfg->line, "%s: '%.60s' has bits set behind its length",
+				   o->name, value);
 	if (r < 0)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is not a prefix (ADDRESS or ADDRESS/LENGTH)", o->name, value);
+		return config_fail(rd, cfg->line,
+				   "%s: '%.60s' is not a prefix (ADDRESS or ADDRESS/LENGTH)",
+				   o->name, value);
 	for (size_t i = 0; i < s->n_prefixes; i++)
 		if (ip_prefix_equal(&s->prefixes[i], &p))
-			return config_fail(rd, cfg->line, "%s: '%.60s' is there twice", o->name, value);
+			return config_fail(rd, cfg->line, "%s: '%.60s' is there twice", o->name,
+					   value);
 	if (s->n_prefixes == CONFIG_PREFIXES_MAX)
-		return config_fail(rd, cfg->line, "%s: more than %d in service '%s'", o->name, CONFIG_PREFIXES_MAX, s->name);
+		return config_fail(rd, cfg->line, "%s: more than %d in service '%s'", o->name,
+				   CONFIG_PREFIXES_MAX, s->name);
 	prefixes = vec_reserve(s->prefixes, s->n_prefixes, &rd->cap_prefixes, sizeof(p));
 	if (!prefixes)
 		return no_memory(rd);
@@ -85,7 +94,8 @@ int config_set_prefix(struct config_reader *rd, cfg_t *cfg, const struct config_
 	return 0;
 }
 
-int config_set_protocol(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_set_protocol(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			const char *value)
 {
 	struct service *s = service_of(rd, cfg);
 	uint8_t proto = proto_parse(value);
@@ -93,7 +103,8 @@ int config_set_protocol(struct config_reader *rd, cfg_t *cfg, const struct confi
 	if (!s)
 		return -1;
 	if (proto == 0)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is not one of tcp, udp and sctp", o->name, value);
+		return config_fail(rd, cfg->line, "%s: '%.60s' is not one of tcp, udp and sctp",
+				   o->name, value);
 	if (memchr(s->protos, proto, s->n_protos))
 		return config_fail(rd, cfg->line, "%s: '%s' is there twice", o->name, value);
 	s->protos[s->n_protos++] = proto;
@@ -122,7 +133,8 @@ static int port_parse(const char *text, struct port_range *ret_range)
 	return 0;
 }
 
-int config_set_port(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_set_port(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		    const char *value)
 {
 	struct service *s = service_of(rd, cfg);
 	struct port_range p, *ports;
@@ -132,14 +144,20 @@ int config_set_port(struct config_reader *rd, cfg_t *cfg, const struct config_op
 		return -1;
 	r = port_parse(value, &p);
 	if (r == -ERANGE)
-		return config_fail(rd, cfg->line, "%s: '%.60s' ends before it begins", o->name, value);
+		return config_fail(rd, cfg->line, "%s: '%.60s' ends before it begins", o->name,
+				   value);
 	if (r < 0)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is not a port or a range of ports (1 to 65535)", o->name, value);
+		return config_fail(rd, cfg->line,
+				   "%s: '%.60s' is not a port or a range of ports (1 to 65535)",
+				   o->name, value);
 	for (size_t i = 0; i < s->n_ports; i++)
 		if (p.first <= s->ports[i].last && s->ports[i].first <= p.last)
-			return config_fail(rd, cfg->line, "%s: '%.60s' overlaps another of service '%s'", o->name, value, s->name);
+			return config_fail(rd, cfg->line,
+					   "%s: '%.60s' overlaps another of service '%s'", o->name,
+					   value, s->name);
 	if (s->n_ports == CONFIG_RANGES_MAX)
-		return config_fail(rd, cfg->line, "%s: more than %d in service '%s'", o->name, CONFIG_RANGES_MAX, s->name);
+		return config_fail(rd, cfg->line, "%s: more than %d in service '%s'", o->name,
+				   CONFIG_RANGES_MAX, s->name);
 	ports = vec_reserve(s->ports, s->n_ports, &rd->cap_ports, sizeof(p));
 	if (!ports)
 		return no_memory(rd);
@@ -148,7 +166,8 @@ int config_set_port(struct config_reader *rd, cfg_t *cfg, const struct config_op
 	return 0;
 }
 
-int config_set_timeout(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_set_timeout(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value)
 {
 	struct service *s = service_of(rd, cfg);
 	uint32_t ms;
@@ -156,14 +175,18 @@ int config_set_timeout(struct config_reader *rd, cfg_t *cfg, const struct config
 	if (!s || config_read_duration(rd, cfg, o, value, &ms) < 0)
 		return -1;
 	if (ms % 1000 != 0)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is not a whole number of seconds", o->name, value);
+		return config_fail(rd, cfg->line, "%s: '%.60s' is not a whole number of seconds",
+				   o->name, value);
 	*(uint32_t *)((char *)s + o->offset) = ms / 1000;
 	return 0;
 }
 
-int config_set_withdraw(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_set_withdraw(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			const char *value)
 {
-	static const char *const words[] = { [SERVICE_HOLD] = "hold", [SERVICE_RELEASE] = "release" };
+	static const char *const words[] = {
+		[SERVICE_HOLD] = "hold", [SERVICE_RELEASE] = "release"
+	};
 	struct service *s = service_of(rd, cfg);
 
 	if (!s)
@@ -174,17 +197,21 @@ int config_set_withdraw(struct config_reader *rd, cfg_t *cfg, const struct confi
 			return 0;
 		}
 	}
-	return config_fail(rd, cfg->line, "%s: '%.60s' is neither hold nor release", o->name, value);
+	return config_fail(rd, cfg->line, "%s: '%.60s' is neither hold nor release", o->name,
+			   value);
 }
 
-int config_set_id(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_set_id(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		  const char *value)
 {
 	uint32_t id;
 
 	if (parse_u32(value, o->min, o->max, &id) < 0)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is not a number from %u to %u", o->name, value, o->min, o->max);
+		return config_fail(rd, cfg->line, "%s: '%.60s' is not a number from %u to %u",
+				   o->name, value, o->min, o->max);
 	if (rd->id_lines[id] != 0)
-		return config_fail(rd, cfg->line, "%s: %u is given in line %d already", o->name, id, rd->id_lines[id]);
+		return config_fail(rd, cfg->line, "%s: %u is given in line %d already", o->name, id,
+				   rd->id_lines[id]);
 	rd->id_lines[id] = cfg->line;
 	rd->id = id;
 	return 0;
@@ -199,7 +226,10 @@ int config_close_nexthop(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt)
 	if (!s)
 		return -1;
 	if (nexthop_spec_parse(title, &entry.nexthop) < 0)
-		return config_fail(rd, cfg->line, "'%.60s' is not a nexthop (ADDRESS, ADDRESS%%INTERFACE or %%INTERFACE)", title);
+		return config_fail(
+			rd, cfg->line,
+			"'%.60s' is not a nexthop (ADDRESS, ADDRESS%%INTERFACE or %%INTERFACE)",
+			title);
 	if (rd->id == 0)
 		return config_fail(rd, cfg->line, "nexthop '%s' needs an id", title);
 	for (size_t i = 0; i < s->n_ids; i++) {
@@ -207,8 +237,9 @@ int config_close_nexthop(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt)
 
 		if (nexthop_spec_matches(&s->ids[i].nexthop, &entry.nexthop) ||
 		    nexthop_spec_matches(&entry.nexthop, &s->ids[i].nexthop))
-			return config_fail(rd, cfg->line, "nexthop '%s' may be the same as '%s' of this service", title,
-					   nexthop_spec_format(&s->ids[i].nexthop, other));
+			return config_fail(rd, cfg->line,
+					   "nexthop '%s' may be the same as '%s' of this service",
+					   title, nexthop_spec_format(&s->ids[i].nexthop, other));
 	}
 	ids = vec_reserve(s->ids, s->n_ids, &rd->cap_ids, sizeof(*ids));
 	if (!ids)
@@ -261,7 +292,8 @@ int config_close_service(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt)
 	if (s->n_protos == 0)
 		s->protos[s->n_protos++] = IPPROTO_TCP;
 	if (cfg_size(section, "on-withdraw") == 0)
-		s->on_withdraw = memchr(s->protos, IPPROTO_TCP, s->n_protos) ? SERVICE_HOLD : SERVICE_RELEASE;
+		s->on_withdraw = memchr(s->protos, IPPROTO_TCP, s->n_protos) ? SERVICE_HOLD
+									     : SERVICE_RELEASE;
 	if (ports_finish(rd, s) < 0)
 		return -1;
 	r = service_set_check(&rd->config->services, &e);

@@ -7,7 +7,8 @@
 #include "base/vec.h"
 
 #define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
-#define WEIGHT_MAX 256 /* of a nexthop in a multipath route; groups of nexthop objects know larger ones */
+#define WEIGHT_MAX                                                                                 \
+	256 /* of a nexthop in a multipath route; groups of nexthop objects know larger ones */
 
 /* A relevant route of the service in hand, nexthops resolved. */
 struct relevant {
@@ -61,12 +62,14 @@ static void builder_clear(struct builder *b)
 
 static const struct binding *off_binding(const struct builder *b, const struct route_nexthop *nh)
 {
-	const struct binding *binding = registry_find(b->registry, b->service->name, &nh->gateway, nh->ifindex);
+	const struct binding *binding =
+		registry_find(b->registry, b->service->name, &nh->gateway, nh->ifindex);
 
 	return binding && binding_off(binding) ? binding : NULL;
 }
 
-static int collect_route(const struct route *route, const struct route_nexthop *nexthops, size_t n, void *arg)
+static int collect_route(const struct route *route, const struct route_nexthop *nexthops, size_t n,
+			 void *arg)
 {
 	struct builder *b = arg;
 	struct relevant *list, *entry;
@@ -81,7 +84,7 @@ static int collect_route(const struct route *route, const struct route_nexthop *
 	entry->route.nexthops = NULL;
 	entry->route.n_nexthops = 0;
 	b->n_routes++;
-	/* One that has no nexthops (unreachable) still hides those of worse metric. */
+	/* One that has no nexthops (unreachable) still hides shorter ones. */
 	if (route->type != RTN_UNICAST || n == 0)
 		return 0;
 	entry->route.nexthops = calloc(n, sizeof(*nexthops));
@@ -94,7 +97,8 @@ static int collect_route(const struct route *route, const struct route_nexthop *
 	return 0;
 }
 
-/* By table, then longest prefix first, then address, then the one that the kernel prefers. */
+/* By table, then longest prefix first, then address. Of equal prefixes the rib shows only the one
+ * that carries traffic. */
 static int relevant_order(const void *x, const void *y)
 {
 	const struct route_key *a = &((const struct relevant *)x)->route.key;
@@ -102,18 +106,9 @@ static int relevant_order(const void *x, const void *y)
 	int r;
 
 	if ((r = COMPARE(a->table, b->table)) || (r = COMPARE(b->prefix.len, a->prefix.len)) ||
-	    (r = ip_addr_compare(&a->prefix.addr, &b->prefix.addr)) || (r = COMPARE(b->tos, a->tos)))
+	    (r = ip_addr_compare(&a->prefix.addr, &b->prefix.addr)))
 		return r;
 	return COMPARE(a->metric, b->metric);
-}
-
-/* Of equal prefixes in one table only the preferred one carries traffic: copying another would divert it. */
-static bool is_shadowed(const struct builder *b, size_t i)
-{
-	const struct route_key *k = &b->routes[i].route.key, *before = i > 0 ? &b->routes[i - 1].route.key : NULL;
-
-	return before && before->table == k->table && before->tos == k->tos &&
-	       ip_prefix_equal(&before->prefix, &k->prefix);
 }
 
 static void scale_weights(struct route *r)
@@ -146,7 +141,8 @@ static int without_add(struct override *o, const struct binding *binding)
 	return 0;
 }
 
-/* True when the route without those nexthops can stand: some are left, and each can be written as it was. */
+/* True when the route without those nexthops can stand: some are left, and each can be written as
+ * it was. */
 static bool has_rest(const struct builder *b, const struct route *route)
 {
 	size_t left = 0;
@@ -156,7 +152,8 @@ static bool has_rest(const struct builder *b, const struct route *route)
 
 		if (off_binding(b, nh))
 			continue;
-		/* An encapsulation that was too long to be kept: a copy without it would send bare packets. */
+		/* An encapsulation that was too long to be kept: a copy without it would send bare
+		 * packets. */
 		if (nh->encap_type != 0 && nh->encap_len == 0)
 			return false;
 		left++;
@@ -165,7 +162,8 @@ static bool has_rest(const struct builder *b, const struct route *route)
 }
 
 /* Adds a copy of the route without the nexthops that are off. */
-static int override_add_route(const struct builder *b, struct override *o, size_t *cap, const struct route *route)
+static int override_add_route(const struct builder *b, struct override *o, size_t *cap,
+			      const struct route *route)
 {
 	struct route copy = *route, *list;
 	int r;
@@ -196,8 +194,8 @@ static int override_add_route(const struct builder *b, struct override *o, size_
 	return 0;
 }
 
-static int add_selector(struct override_selector **list, size_t *n, const struct ip_prefix *to, uint8_t proto,
-			const struct port_range *ports)
+static int add_selector(struct override_selector **list, size_t *n, const struct ip_prefix *to,
+			uint8_t proto, const struct port_range *ports)
 {
 	struct override_selector *grown = reallocarray(*list, *n + 1, sizeof(*grown));
 
@@ -216,8 +214,10 @@ static bool has_proto(const struct service *s, uint8_t proto)
 	return false;
 }
 
-/* Whether packets to `inner` ports belong to another service that has them, instead of to the one of `outer`. */
-static bool ports_win(const struct port_range *inner, const struct port_range *outer, bool same_prefix)
+/* Whether packets to `inner` ports belong to another service that has them, instead of to the one
+ * of `outer`. */
+static bool ports_win(const struct port_range *inner, const struct port_range *outer,
+		      bool same_prefix)
 {
 	if (inner->last < outer->first || inner->first > outer->last)
 		return false;
@@ -242,7 +242,8 @@ static int shield_from(struct override *o, const struct service *other, const st
 				       ports_win(&other->ports[k], &o->selectors[i].ports, same);
 			if (!wins)
 				continue;
-			r = add_selector(&o->shields, &o->n_shields, to, other->protos[p], &other->ports[k]);
+			r = add_selector(&o->shields, &o->n_shields, to, other->protos[p],
+					 &other->ports[k]);
 			if (r < 0)
 				return r;
 		}
@@ -269,11 +270,13 @@ static int add_shields(const struct builder *b, struct override *o)
 	return 0;
 }
 
-static int add_selectors(const struct builder *b, struct override *o, const struct port_range *ports, size_t n_ports)
+static int add_selectors(const struct builder *b, struct override *o,
+			 const struct port_range *ports, size_t n_ports)
 {
 	for (size_t p = 0; p < b->service->n_protos; p++) {
 		for (size_t k = 0; k < n_ports; k++) {
-			int r = add_selector(&o->selectors, &o->n_selectors, &o->to, b->service->protos[p], &ports[k]);
+			int r = add_selector(&o->selectors, &o->n_selectors, &o->to,
+					     b->service->protos[p], &ports[k]);
 
 			if (r < 0)
 				return r;
@@ -282,7 +285,8 @@ static int add_selectors(const struct builder *b, struct override *o, const stru
 	return 0;
 }
 
-static int override_start(struct builder *b, const struct ip_prefix *to, const struct port_range *ports, size_t n_ports,
+static int override_start(struct builder *b, const struct ip_prefix *to,
+			  const struct port_range *ports, size_t n_ports,
 			  const struct route_key *key, struct override **ret_override)
 {
 	struct override *list = vec_reserve(b->list, b->n, &b->cap, sizeof(*list));
@@ -304,8 +308,10 @@ static int override_start(struct builder *b, const struct ip_prefix *to, const s
 	return 0;
 }
 
-/* All overrides of one prefix and these ports. The routes come sorted by table and longest first: each length is a group. */
-static int build_prefix(struct builder *b, const struct ip_prefix *to, const struct port_range *ports, size_t n_ports)
+/* All overrides of one prefix and these ports. The routes come sorted by table and longest first:
+ * each length is a group. */
+static int build_prefix(struct builder *b, const struct ip_prefix *to,
+			const struct port_range *ports, size_t n_ports)
 {
 	struct override *o = NULL;
 	uint32_t table = 0;
@@ -321,12 +327,13 @@ static int build_prefix(struct builder *b, const struct ip_prefix *to, const str
 		if (i == 0 || key->table != table)
 			cover = -1;
 		table = key->table;
-		/* Behind the longest route that covers the prefix, shorter ones carry none of its traffic. */
+		/* Behind the longest route that covers the prefix, shorter ones carry none of its
+		 * traffic. */
 		if (covers ? cover > key->prefix.len : !ip_prefix_contains(to, &key->prefix))
 			continue;
 		if (covers)
 			cover = key->prefix.len;
-		if (!b->routes[i].off || is_shadowed(b, i) || !has_rest(b, route))
+		if (!b->routes[i].off || !has_rest(b, route))
 			continue;
 		if (!o || o->source_table != key->table || o->len != key->prefix.len) {
 			cap = 0;
@@ -340,7 +347,8 @@ static int build_prefix(struct builder *b, const struct ip_prefix *to, const str
 	return 0;
 }
 
-/* True when another service has the same prefix and a common protocol, so that their ports decide. */
+/* True when another service has the same prefix and a common protocol, so that their ports decide.
+ */
 static bool has_rival(const struct builder *b, const struct ip_prefix *prefix)
 {
 	for (size_t i = 0; i < b->services->n; i++) {
@@ -374,8 +382,9 @@ static int build_service(struct builder *b, size_t index)
 		return 0;
 	qsort(b->routes, b->n_routes, sizeof(*b->routes), relevant_order);
 	for (size_t i = 0; i < s->n_prefixes; i++) {
-		/* Each of two services may hold a narrow range inside a wide one of the other. Range by range they can be put
-		 * in order, narrower ones first, so that a shield never leads past an override that its packets need. */
+		/* Each of two services may hold a narrow range inside a wide one of the other.
+		 * Range by range they can be put in order, narrower ones first, so that a shield
+		 * never leads past an override that its packets need. */
 		bool split = has_rival(b, &s->prefixes[i]);
 		size_t step = split ? 1 : s->n_ports;
 
@@ -400,17 +409,20 @@ static int override_order(const void *x, const void *y)
 	int r;
 
 	if ((r = COMPARE(b->to.len, a->to.len)) || (r = COMPARE(ports_width(a), ports_width(b))) ||
-	    (r = ip_addr_compare(&a->to.addr, &b->to.addr)) || (r = strcmp(a->service, b->service)) ||
+	    (r = ip_addr_compare(&a->to.addr, &b->to.addr)) ||
+	    (r = strcmp(a->service, b->service)) ||
 	    (r = COMPARE(a->selectors->ports.first, b->selectors->ports.first)) ||
 	    (r = COMPARE(a->source_table, b->source_table)))
 		return r;
 	return COMPARE(b->len, a->len);
 }
 
-int override_list_build(const struct service_set *services, const struct rib *rib, const struct registry *registry,
-			struct override **ret_list, size_t *ret_n)
+int override_list_build(const struct service_set *services, const struct rib *rib,
+			const struct registry *registry, struct override **ret_list, size_t *ret_n)
 {
-	_cleanup_(builder_clear) struct builder b = { .services = services, .rib = rib, .registry = registry };
+	_cleanup_(builder_clear) struct builder b = { .services = services,
+						      .rib = rib,
+						      .registry = registry };
 
 	for (size_t i = 0; i < services->n; i++) {
 		int r = build_service(&b, i);

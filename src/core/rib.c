@@ -7,7 +7,8 @@
 #include <string.h>
 #include "base/vec.h"
 
-#define PROTOCOL_OWN 157 /* RT_PROTOCOL_FLOWPIN: what we wrote ourselves says nothing about the network */
+/* RT_PROTOCOL_FLOWPIN: what we wrote ourselves says nothing about the network. */
+#define PROTOCOL_OWN 157
 
 int rib_new(const struct service_set *services, struct rib **ret_rib)
 {
@@ -86,7 +87,8 @@ static int slot_compare(const void *pa, const void *pb)
 	return r != 0 ? r : a->prefix.len - b->prefix.len;
 }
 
-struct rib_slot *rib_slot_find(const struct rib *r, const struct rib_table *t, const struct ip_prefix *p)
+struct rib_slot *rib_slot_find(const struct rib *r, const struct rib_table *t,
+			       const struct ip_prefix *p)
 {
 	struct rib_slot key = { .prefix = *p, .table = (struct rib_table *)t };
 	void *found = tfind(&key, (void *const *)&r->tree, slot_compare);
@@ -107,7 +109,8 @@ static int table_get(struct rib *r, uint32_t id, struct rib_table **ret_table)
 	struct rib_table *t = table_find(r, id), **tables;
 
 	if (!t) {
-		tables = vec_reserve(r->tables, r->n_tables, &r->cap_tables, sizeof(struct rib_table *));
+		tables = vec_reserve(r->tables, r->n_tables, &r->cap_tables,
+				     sizeof(struct rib_table *));
 		if (!tables)
 			return -ENOMEM;
 		r->tables = tables;
@@ -131,7 +134,8 @@ static uint32_t *slot_length_count(struct rib_slot *s)
 	return &s->table->lengths[rib_family_index(s->prefix.addr.family)][s->prefix.len];
 }
 
-static int slot_add(struct rib *r, const struct route_key *key, enum rib_standing standing, struct rib_slot **ret_slot)
+static int slot_add(struct rib *r, const struct route_key *key, enum rib_standing standing,
+		    struct rib_slot **ret_slot)
 {
 	struct rib_slot *s;
 	struct rib_table *t;
@@ -168,7 +172,8 @@ void rib_entry_remove(struct rib *r, struct rib_entry *e)
 
 	while (s->entries[i] != e)
 		i++;
-	memmove(s->entries + i, s->entries + i + 1, (s->n_entries - i - 1) * sizeof(struct rib_entry *));
+	memmove(s->entries + i, s->entries + i + 1,
+		(s->n_entries - i - 1) * sizeof(struct rib_entry *));
 	s->n_entries--;
 	r->n_routes--;
 	rib_object_unuse(r, e);
@@ -195,7 +200,7 @@ int rib_slot_remove(struct rib *r, struct rib_slot *s)
 	return ret;
 }
 
-/* Of routes with one key, IPv6 joins those with gateways into one multipath route, and tells it whole. */
+/* Of routes with one key, IPv6 joins those with gateways into one, and tells it whole. */
 static bool joins(const struct route *route)
 {
 	if (route->key.prefix.addr.family != AF_INET6 || route->type != RTN_UNICAST || route->nh_id)
@@ -208,30 +213,34 @@ static bool joins(const struct route *route)
 
 static bool route_equal(const struct route *a, const struct route *b)
 {
-	return a->protocol == b->protocol && a->type == b->type && a->mtu == b->mtu && a->nh_id == b->nh_id &&
+	return a->protocol == b->protocol && a->type == b->type && a->mtu == b->mtu &&
+	       a->nh_id == b->nh_id &&
 	       rib_nexthops_equal(a->nexthops, a->n_nexthops, b->nexthops, b->n_nexthops);
 }
 
-/* Where a route goes among those of its slot: *ret_index, in the place of the one there when *ret_replace. True when it
- * stands there already, just like that. */
-static bool entry_place(struct rib *r, struct rib_slot *s, const struct route *route, bool append, size_t *ret_index,
-			bool *ret_replace)
+/* Where a route goes among those of its slot: *ret_index, in the place of the one there when
+ * *ret_replace. True when it stands there already, just like that. */
+static bool entry_place(struct rib *r, struct rib_slot *s, const struct route *route, bool append,
+			size_t *ret_index, bool *ret_replace)
 {
 	size_t first = 0, end, stale;
 
 	while (first < s->n_entries && s->entries[first]->route.key.metric < route->key.metric)
 		first++;
-	for (end = first; end < s->n_entries && s->entries[end]->route.key.metric == route->key.metric; end++) {
+	for (end = first;
+	     end < s->n_entries && s->entries[end]->route.key.metric == route->key.metric; end++) {
 		if (route_equal(&s->entries[end]->route, route) && (append || end == first)) {
 			s->entries[end]->generation = r->generation;
 			return true;
 		}
 	}
-	/* A dump tells routes of one key in their order: each takes the place of one from before. */
-	for (stale = first; r->syncing && stale < end && s->entries[stale]->generation == r->generation;)
+	/* A dump tells routes of one key in their order: each replaces one from before. */
+	for (stale = first;
+	     r->syncing && stale < end && s->entries[stale]->generation == r->generation;)
 		stale++;
 	if (append && joins(route)) {
-		for (*ret_index = first; *ret_index < end && !joins(&s->entries[*ret_index]->route);)
+		for (*ret_index = first;
+		     *ret_index < end && !joins(&s->entries[*ret_index]->route);)
 			++*ret_index;
 	} else if (append) {
 		*ret_index = r->syncing ? stale : end;
@@ -242,7 +251,8 @@ static bool entry_place(struct rib *r, struct rib_slot *s, const struct route *r
 	return false;
 }
 
-static int entry_new(struct rib *r, struct rib_slot *s, const struct route *route, struct rib_entry **ret_entry)
+static int entry_new(struct rib *r, struct rib_slot *s, const struct route *route,
+		     struct rib_entry **ret_entry)
 {
 	struct rib_entry *e = calloc(1, sizeof(*e));
 	int ret;
@@ -250,13 +260,15 @@ static int entry_new(struct rib *r, struct rib_slot *s, const struct route *rout
 	if (!e)
 		return -ENOMEM;
 	e->route = *route;
-	e->route.nexthops = calloc(route->n_nexthops ? route->n_nexthops : 1, sizeof(*route->nexthops));
+	e->route.nexthops =
+		calloc(route->n_nexthops ? route->n_nexthops : 1, sizeof(*route->nexthops));
 	if (!e->route.nexthops) {
 		free(e);
 		return -ENOMEM;
 	}
 	if (route->n_nexthops > 0)
-		memcpy(e->route.nexthops, route->nexthops, route->n_nexthops * sizeof(*route->nexthops));
+		memcpy(e->route.nexthops, route->nexthops,
+		       route->n_nexthops * sizeof(*route->nexthops));
 	e->slot = s;
 	e->generation = r->generation;
 	ret = rib_object_use(r, e);
@@ -277,7 +289,8 @@ static int entry_put(struct rib *r, struct rib_slot *s, const struct route *rout
 
 	if (entry_place(r, s, route, append, &at, &replace))
 		return 0;
-	entries = vec_reserve(s->entries, s->n_entries, &s->cap_entries, sizeof(struct rib_entry *));
+	entries =
+		vec_reserve(s->entries, s->n_entries, &s->cap_entries, sizeof(struct rib_entry *));
 	if (!entries)
 		return -ENOMEM;
 	s->entries = entries;
@@ -295,7 +308,8 @@ static int entry_put(struct rib *r, struct rib_slot *s, const struct route *rout
 
 static bool is_ignored(const struct route *route)
 {
-	return route->key.tos != 0 || route->key.table == RT_TABLE_LOCAL || route->protocol == PROTOCOL_OWN;
+	return route->key.tos != 0 || route->key.table == RT_TABLE_LOCAL ||
+	       route->protocol == PROTOCOL_OWN;
 }
 
 int rib_route_add(struct rib *r, const struct route *route, bool append)
@@ -356,8 +370,9 @@ static bool same_hops(const struct route *a, const struct route *b)
 	return true;
 }
 
-/* Of the routes with this key, the one that was deleted: with these very nexthops, or the only one when the message names
- * none. The kernel can hold further ones that we did not store, so the key alone is not enough. */
+/* Of the routes with this key, the one that was deleted: with these very nexthops, or the only one
+ * when the message names none. The kernel can hold further ones that we did not store, so the key
+ * alone is not enough. */
 static struct rib_entry *entry_deleted(const struct rib_slot *s, const struct route *route)
 {
 	struct rib_entry *only = NULL;
@@ -451,7 +466,8 @@ uint64_t rib_service_version(const struct rib *r, size_t service)
 }
 
 int rib_service_routes(const struct rib *r, size_t service,
-		       int (*fn)(const struct route *route, const struct route_nexthop *nexthops, size_t n, void *arg),
+		       int (*fn)(const struct route *route, const struct route_nexthop *nexthops,
+				 size_t n, void *arg),
 		       void *arg)
 {
 	for (size_t i = 0; i < r->services[service].n_slots; i++) {

@@ -5,9 +5,10 @@
 
 /* What the files of the rib share.
  *
- * A slot is one prefix in one table with the routes to it, best first; the kernel uses only the first, and so do we. A view
- * is one service prefix as seen in one table; it is covered by one slot at most. A slot is relevant for a service while it
- * covers views of it or lies inside prefixes of it, and while it is, its nexthops are members of the service. */
+ * A slot is one prefix in one table with the routes to it, best first; the kernel uses only the
+ * first, and so do we. A view is one service prefix as seen in one table; it is covered by one slot
+ * at most. A slot is relevant for a service while it covers views of it or lies inside prefixes of
+ * it, and while it is, its nexthops are members of the service. */
 
 #define RIB_LENGTHS 129 /* prefix lengths 0..128 */
 
@@ -15,23 +16,24 @@ struct rib_entry {
 	struct route route; /* owns its nexthops */
 	uint32_t generation;
 	struct rib_slot *slot;
-	struct rib_object *object; /* that it names, or NULL */
+	struct rib_object *object;		 /* that it names, or NULL */
 	struct rib_entry *user_prev, *user_next; /* users of that object */
 };
 
 /* A slot's relevance for one service. */
 struct rib_relevance {
 	uint16_t service;
-	uint32_t covers, inside; /* by how many of the service's prefixes */
-	size_t position;	 /* in the service's list of slots */
+	uint32_t covers, inside;	  /* by how many of the service's prefixes */
+	size_t position;		  /* in the service's list of slots */
 	struct rib_reference *references; /* one per resolved nexthop of the slot while active */
 };
 
-/* "This slot names that member for this service": links of the member's list, so that its attributes always come from a
- * slot that still names it. */
+/* "This slot names that member for this service": links of the member's list, so that its
+ * attributes always come from a slot that still names it. */
 struct rib_reference {
 	struct rib_slot *slot;
-	const struct route_nexthop *nexthop; /* NULL: the same nexthop stands earlier in the route */
+	const struct route_nexthop
+		*nexthop; /* NULL: the same nexthop stands earlier in the route */
 	struct rib_reference *prev, *next;
 };
 
@@ -41,7 +43,7 @@ struct rib_slot {
 	bool keep_all; /* it covers a service prefix, or lies inside one that is not of length 0 */
 	struct rib_entry **entries; /* by metric, then age: entries[0] is what the kernel uses */
 	size_t n_entries, cap_entries;
-	uint32_t mtu, metric; /* of the route that `resolved` was made from */
+	uint32_t mtu, metric;		/* of the route that `resolved` was made from */
 	struct route_nexthop *resolved; /* of entries[0]; none when it has no usable nexthop */
 	size_t n_resolved;
 	struct rib_relevance *relevances;
@@ -52,7 +54,7 @@ struct rib_slot {
 struct rib_table {
 	uint32_t id;
 	uint32_t lengths[2][RIB_LENGTHS]; /* slots of each length; [0] IPv4, [1] IPv6 */
-	struct rib_slot **covers; /* per service prefix */
+	struct rib_slot **covers;	  /* per service prefix */
 };
 
 /* A nexthop object; one that is only named so far has known = false. */
@@ -75,7 +77,7 @@ struct rib_service {
 	struct rib_member_links {
 		struct rib_reference *references;
 		uint32_t by_family[2];
-	} *links; /* parallel to members */
+	} * links; /* parallel to members */
 	size_t n_members, cap_members, cap_links;
 	struct rib_slot **slots; /* relevant ones */
 	size_t n_slots, cap_slots;
@@ -97,8 +99,8 @@ struct rib {
 	size_t n_objects, cap_objects;
 	uint32_t generation;
 	bool syncing;
-	uint64_t changes;	/* of all services; tells a caller whether anything happened */
-	uint64_t sync_changes;	/* as it was at rib_sync_begin() */
+	uint64_t changes;      /* of all services; tells a caller whether anything happened */
+	uint64_t sync_changes; /* as it was at rib_sync_begin() */
 };
 
 /* rib_view.c: where a prefix stands towards the services, and what follows from it. */
@@ -111,11 +113,13 @@ int rib_watches_new(struct rib *r) _must_check_;
 enum rib_standing rib_standing_of(const struct rib *r, const struct ip_prefix *p);
 /* Makes a new slot the cover of the service prefixes that it covers best. */
 int rib_covers_take(struct rib *r, struct rib_slot *s) _must_check_;
-/* Hands them to the next longer covers. The slot is no longer found by rib_slot_find() and not counted in lengths. */
+/* Hands them to the next longer covers. The slot is no longer found by rib_slot_find() and not
+ * counted in lengths. */
 int rib_covers_leave(struct rib *r, struct rib_slot *s) _must_check_;
-/* Gives the slot these nexthops (taken over, also on failure) and brings relevance and members up to date. */
-int rib_slot_resolve(struct rib *r, struct rib_slot *s, struct route_nexthop *resolved, size_t n, uint32_t mtu,
-		     uint32_t metric) _must_check_;
+/* Gives the slot these nexthops (taken over, also on failure) and brings relevance and members up
+ * to date. */
+int rib_slot_resolve(struct rib *r, struct rib_slot *s, struct route_nexthop *resolved, size_t n,
+		     uint32_t mtu, uint32_t metric) _must_check_;
 void rib_relevances_free(struct rib *r, struct rib_slot *s);
 
 /* rib_member.c: members, counted by reference. Both do nothing when there is nothing to do. */
@@ -124,20 +128,24 @@ void rib_relevance_deactivate(struct rib *r, struct rib_slot *s, struct rib_rele
 struct rib_relevance *rib_relevance_find(const struct rib_slot *s, uint16_t service);
 bool rib_nexthop_same_hop(const struct route_nexthop *a, const struct route_nexthop *b);
 /* In everything that a copy of the route would show. */
-bool rib_nexthops_equal(const struct route_nexthop *a, size_t n_a, const struct route_nexthop *b, size_t n_b);
+bool rib_nexthops_equal(const struct route_nexthop *a, size_t n_a, const struct route_nexthop *b,
+			size_t n_b);
 
 /* rib_object.c: nexthop objects, and what a route comes to with them. */
 int rib_object_use(struct rib *r, struct rib_entry *e) _must_check_;
 void rib_object_unuse(struct rib *r, struct rib_entry *e);
-/* True when a route can have several nexthops: by itself, by a group, or by an object that is not known yet. */
+/* True when a route can have several nexthops: by itself, by a group, or by an object that is not
+ * known yet. */
 bool rib_route_is_multipath(const struct rib *r, const struct route *route);
-/* Resolves the slot's first route anew and does all that follows. Frees the slot when nothing in it is to be kept. */
+/* Resolves the slot's first route anew and does all that follows. Frees the slot when nothing in it
+ * is to be kept. */
 int rib_slot_refresh(struct rib *r, struct rib_slot *s) _must_check_;
 int rib_objects_sweep(struct rib *r) _must_check_;
 void rib_objects_free(struct rib *r);
 
 /* rib.c */
-struct rib_slot *rib_slot_find(const struct rib *r, const struct rib_table *t, const struct ip_prefix *p);
+struct rib_slot *rib_slot_find(const struct rib *r, const struct rib_table *t,
+			       const struct ip_prefix *p);
 /* Takes the slot out with all its routes and frees it. */
 int rib_slot_remove(struct rib *r, struct rib_slot *s) _must_check_;
 /* Takes one route out of its slot. The slot is to be refreshed afterwards. */

@@ -17,7 +17,8 @@ static bool nexthop_equal(const struct route_nexthop *a, const struct route_next
 	       memcmp(a->encap, b->encap, sizeof(a->encap)) == 0;
 }
 
-bool rib_nexthops_equal(const struct route_nexthop *a, size_t n_a, const struct route_nexthop *b, size_t n_b)
+bool rib_nexthops_equal(const struct route_nexthop *a, size_t n_a, const struct route_nexthop *b,
+			size_t n_b)
 {
 	if (n_a != n_b)
 		return false;
@@ -58,15 +59,18 @@ static int member_add(struct rib_service *service, const struct route_nexthop *h
 	struct rib_member *members;
 	struct rib_member_links *links;
 
-	members = vec_reserve(service->members, service->n_members, &service->cap_members, sizeof(*members));
+	members = vec_reserve(service->members, service->n_members, &service->cap_members,
+			      sizeof(*members));
 	if (!members)
 		return -ENOMEM;
 	service->members = members;
-	links = vec_reserve(service->links, service->n_members, &service->cap_links, sizeof(*links));
+	links = vec_reserve(service->links, service->n_members, &service->cap_links,
+			    sizeof(*links));
 	if (!links)
 		return -ENOMEM;
 	service->links = links;
-	members[service->n_members] = (struct rib_member){ .gateway = h->gateway, .ifindex = h->ifindex };
+	members[service->n_members] =
+		(struct rib_member){ .gateway = h->gateway, .ifindex = h->ifindex };
 	links[service->n_members++] = (struct rib_member_links){ 0 };
 	return 0;
 }
@@ -151,7 +155,8 @@ int rib_relevance_activate(struct rib *r, struct rib_slot *s, struct rib_relevan
 
 	if (v->references || s->n_resolved == 0)
 		return 0;
-	slots = vec_reserve(service->slots, service->n_slots, &service->cap_slots, sizeof(struct rib_slot *));
+	slots = vec_reserve(service->slots, service->n_slots, &service->cap_slots,
+			    sizeof(struct rib_slot *));
 	if (!slots)
 		return -ENOMEM;
 	service->slots = slots;

@@ -35,7 +35,8 @@ static int object_get(struct rib *r, uint32_t id, struct rib_object **ret_object
 	struct rib_object **objects, *o;
 
 	if (i == r->n_objects || r->objects[i]->id != id) {
-		objects = vec_reserve(r->objects, r->n_objects, &r->cap_objects, sizeof(struct rib_object *));
+		objects = vec_reserve(r->objects, r->n_objects, &r->cap_objects,
+				      sizeof(struct rib_object *));
 		if (!objects)
 			return -ENOMEM;
 		r->objects = objects;
@@ -43,7 +44,8 @@ static int object_get(struct rib *r, uint32_t id, struct rib_object **ret_object
 		if (!o)
 			return -ENOMEM;
 		o->id = id;
-		memmove(objects + i + 1, objects + i, (r->n_objects - i) * sizeof(struct rib_object *));
+		memmove(objects + i + 1, objects + i,
+			(r->n_objects - i) * sizeof(struct rib_object *));
 		objects[i] = o;
 		r->n_objects++;
 	}
@@ -65,7 +67,8 @@ static void object_collect(struct rib *r, struct rib_object *o)
 
 	if (o->known || o->users)
 		return;
-	memmove(r->objects + i, r->objects + i + 1, (r->n_objects - i - 1) * sizeof(struct rib_object *));
+	memmove(r->objects + i, r->objects + i + 1,
+		(r->n_objects - i - 1) * sizeof(struct rib_object *));
 	r->n_objects--;
 	free(o);
 }
@@ -116,7 +119,8 @@ bool rib_route_is_multipath(const struct rib *r, const struct route *route)
 	return route->n_nexthops > 1 || route->nh_id != 0;
 }
 
-static size_t object_expand(const struct rib *r, const struct rib_object *o, struct route_nexthop *ret_nexthops)
+static size_t object_expand(const struct rib *r, const struct rib_object *o,
+			    struct route_nexthop *ret_nexthops)
 {
 	size_t n = 0;
 
@@ -137,7 +141,8 @@ static size_t object_expand(const struct rib *r, const struct rib_object *o, str
 	return n;
 }
 
-static int resolve(const struct rib *r, const struct rib_entry *e, struct route_nexthop **ret_nexthops, size_t *ret_n)
+static int resolve(const struct rib *r, const struct rib_entry *e,
+		   struct route_nexthop **ret_nexthops, size_t *ret_n)
 {
 	const struct rib_object *o = e->object && e->object->known ? e->object : NULL;
 	size_t room = o ? o->object.n_members + 1 : e->route.n_nexthops + 1;
@@ -181,7 +186,8 @@ int rib_slot_refresh(struct rib *r, struct rib_slot *s)
 	ret = resolve(r, s->entries[0], &resolved, &n);
 	if (ret < 0)
 		return ret;
-	return rib_slot_resolve(r, s, resolved, n, s->entries[0]->route.mtu, s->entries[0]->route.key.metric);
+	return rib_slot_resolve(r, s, resolved, n, s->entries[0]->route.mtu,
+				s->entries[0]->route.key.metric);
 }
 
 static int users_refresh(struct rib *r, struct rib_object *o)
@@ -207,8 +213,8 @@ static bool has_member(const struct rib_object *o, uint32_t id)
 	return false;
 }
 
-/* Resolves anew what uses the object, directly and through groups. Objects that only routes name may come and go
- * meanwhile, so the way through the list is by id. */
+/* Resolves anew what uses the object, directly and through groups. Objects that only routes name
+ * may come and go meanwhile, so the way through the list is by id. */
 static int object_spread(struct rib *r, uint32_t id)
 {
 	struct rib_object *o = object_find(r, id);
@@ -304,7 +310,8 @@ int rib_object_del(struct rib *r, uint32_t id)
 		last = group->id;
 		if (has_member(group, id)) {
 			member_remove(&group->object, id);
-			ret = group->object.n_members > 0 ? users_refresh(r, group) : object_remove(r, last);
+			ret = group->object.n_members > 0 ? users_refresh(r, group)
+							  : object_remove(r, last);
 		}
 		if (last == UINT32_MAX)
 			break;
@@ -322,7 +329,8 @@ int rib_objects_sweep(struct rib *r)
 
 		last = o->id;
 		if (o->known && o->generation != r->generation) {
-			/* Routes that still name it have been seen since: they speak for themselves. */
+			/* Routes that still name it have been seen since: they speak for
+			 * themselves. */
 			object_forget(o);
 			ret = object_spread(r, last);
 			o = object_find(r, last);

@@ -32,16 +32,18 @@ int rib_watches_new(struct rib *r)
 		const struct service *s = &r->set->list[i];
 
 		for (size_t k = 0; k < s->n_prefixes; k++) {
-			r->watches[r->n_watches++] = (struct rib_watch){ s->prefixes[k], (uint16_t)i };
-			r->watch_lengths[rib_family_index(s->prefixes[k].addr.family)][s->prefixes[k].len] = true;
+			r->watches[r->n_watches++] =
+				(struct rib_watch){ s->prefixes[k], (uint16_t)i };
+			r->watch_lengths[rib_family_index(s->prefixes[k].addr.family)]
+					[s->prefixes[k].len] = true;
 		}
 	}
 	qsort(r->watches, n, sizeof(*r->watches), watch_compare);
 	return 0;
 }
 
-/* Index of the first watch that is not before p. All watches inside p follow there, one after another: one that starts
- * inside p but is shorter starts where p does, and stands before it. */
+/* Index of the first watch that is not before p. All watches inside p follow there, one after
+ * another: one that starts inside p but is shorter starts where p does, and stands before it. */
 static size_t watch_from(const struct rib *r, const struct ip_prefix *p)
 {
 	size_t low = 0, high = r->n_watches;
@@ -68,7 +70,8 @@ static size_t watch_above(const struct rib *r, const struct ip_prefix *p, unsign
 	struct ip_prefix outer = ip_prefix_make(&p->addr, (uint8_t)len);
 	size_t i = watch_from(r, &outer);
 
-	return i < r->n_watches && ip_prefix_equal(&r->watches[i].prefix, &outer) ? i : r->n_watches;
+	return i < r->n_watches && ip_prefix_equal(&r->watches[i].prefix, &outer) ? i
+										  : r->n_watches;
 }
 
 enum rib_standing rib_standing_of(const struct rib *r, const struct ip_prefix *p)
@@ -134,7 +137,8 @@ int rib_covers_take(struct rib *r, struct rib_slot *s)
 {
 	int ret = 0;
 
-	for (size_t i = watch_from(r, &s->prefix); ret == 0 && watch_inside(r, i, &s->prefix); i++) {
+	for (size_t i = watch_from(r, &s->prefix); ret == 0 && watch_inside(r, i, &s->prefix);
+	     i++) {
 		struct rib_slot *old = s->table->covers[i];
 
 		if (old && old->prefix.len >= s->prefix.len)
@@ -148,7 +152,8 @@ int rib_covers_take(struct rib *r, struct rib_slot *s)
 	return ret;
 }
 
-static struct rib_slot *cover_below(const struct rib *r, const struct rib_slot *s, const struct ip_prefix *watch)
+static struct rib_slot *cover_below(const struct rib *r, const struct rib_slot *s,
+				    const struct ip_prefix *watch)
 {
 	const uint32_t *lengths = s->table->lengths[rib_family_index(watch->addr.family)];
 
@@ -187,8 +192,9 @@ int rib_covers_leave(struct rib *r, struct rib_slot *s)
 	return ret;
 }
 
-/* What of a more specific route concerns a service: that it sends traffic to gateways, or spreads it. Connected networks
- * inside the prefix do neither; and below 0.0.0.0/0 a single gateway leaves nothing to pin. */
+/* What of a more specific route concerns a service: that it sends traffic to gateways, or spreads
+ * it. Connected networks inside the prefix do neither; and below 0.0.0.0/0 a single gateway leaves
+ * nothing to pin. */
 static bool inside_counts(const struct rib_slot *s, unsigned watch_len)
 {
 	if (s->n_resolved > 1)
@@ -220,12 +226,13 @@ static int inside_recount(struct rib *r, struct rib_slot *s)
 	return 0;
 }
 
-int rib_slot_resolve(struct rib *r, struct rib_slot *s, struct route_nexthop *resolved, size_t n, uint32_t mtu,
-		     uint32_t metric)
+int rib_slot_resolve(struct rib *r, struct rib_slot *s, struct route_nexthop *resolved, size_t n,
+		     uint32_t mtu, uint32_t metric)
 {
 	int ret;
 
-	if (s->mtu == mtu && s->metric == metric && rib_nexthops_equal(s->resolved, s->n_resolved, resolved, n)) {
+	if (s->mtu == mtu && s->metric == metric &&
+	    rib_nexthops_equal(s->resolved, s->n_resolved, resolved, n)) {
 		free(resolved);
 		return 0;
 	}

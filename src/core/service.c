@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the kernel takes as an interface name: 1..15 bytes, no '/', no blanks; "." and ".." are refused too. We also refuse
- * what could not be written back on one line of text. */
+/* What the kernel takes as an interface name: 1..15 bytes, no '/', no blanks; "." and ".." are
+ * refused too. We also refuse what could not be written back on one line of text. */
 static bool ifname_valid(const char *name, size_t len)
 {
 	if (len == 0 || len > 15 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
@@ -51,7 +51,8 @@ const char *nexthop_spec_format(const struct nexthop_spec *s, char *buf)
 {
 	char addr[IP_ADDR_TEXT];
 
-	snprintf(buf, NEXTHOP_TEXT, "%s%s%.15s", ip_addr_format(&s->addr, addr), s->ifname[0] ? "%" : "", s->ifname);
+	snprintf(buf, NEXTHOP_TEXT, "%s%s%.15s", ip_addr_format(&s->addr, addr),
+		 s->ifname[0] ? "%" : "", s->ifname);
 	return buf;
 }
 
@@ -153,7 +154,8 @@ static bool properly_inside(const struct port_range *inner, const struct port_ra
 }
 
 /* The first pair of ranges that overlap without being nested. */
-static bool ranges_clash(const struct service *a, const struct service *b, struct port_range *ret_shared)
+static bool ranges_clash(const struct service *a, const struct service *b,
+			 struct port_range *ret_shared)
 {
 	for (size_t i = 0; i < a->n_ports; i++) {
 		for (size_t j = 0; j < b->n_ports; j++) {
@@ -198,7 +200,8 @@ static int check_pair(const struct claim *a, const struct claim *b, struct err *
 		snprintf(ports, sizeof(ports), "port %u", shared.first);
 	else
 		snprintf(ports, sizeof(ports), "ports %u-%u", shared.first, shared.last);
-	return err_set(e, -EEXIST, "services '%s' and '%s' both claim %s, %s, %s, and neither is more specific",
+	return err_set(e, -EEXIST,
+		       "services '%s' and '%s' both claim %s, %s, %s, and neither is more specific",
 		       a->service->name, b->service->name, ip_prefix_format(a->prefix, prefix),
 		       proto ? proto : "the same protocol", ports);
 }
@@ -219,7 +222,8 @@ int service_set_check(const struct service_set *s, struct err *e)
 			claims[n++] = (struct claim){ &s->list[i].prefixes[j], &s->list[i] };
 	qsort(claims, n, sizeof(*claims), claim_compare);
 	for (size_t i = 0; i < n; i++) {
-		for (size_t j = i + 1; j < n && ip_prefix_equal(claims[i].prefix, claims[j].prefix); j++) {
+		for (size_t j = i + 1; j < n && ip_prefix_equal(claims[i].prefix, claims[j].prefix);
+		     j++) {
 			r = check_pair(&claims[i], &claims[j], e);
 			if (r < 0)
 				return r;

@@ -30,7 +30,8 @@ struct nexthop_spec {
 int nexthop_spec_parse(const char *text, struct nexthop_spec *ret_spec) _must_check_;
 /* Writes it into buf (NEXTHOP_TEXT bytes) and returns buf. */
 const char *nexthop_spec_format(const struct nexthop_spec *s, char *buf);
-/* True when `s` names the nexthop `full` (which has its interface): what `s` leaves out is not compared. */
+/* True when `s` names the nexthop `full` (which has its interface): what `s` leaves out is not
+ * compared. */
 bool nexthop_spec_matches(const struct nexthop_spec *s, const struct nexthop_spec *full);
 
 struct service_id {
@@ -59,12 +60,13 @@ struct service_set {
 };
 void service_set_clear(struct service_set *s);
 
-/* The service that a flow to (dst, proto, dport) belongs to: the most specific prefix, then the narrowest port range that
- * holds dport, wins. Returns its index in the set, or -1. `family` and `dst` as in struct tuple. Linear in the number of
- * prefixes: for single flows, not for packets. */
+/* The service that a flow to (dst, proto, dport) belongs to: the most specific prefix, then the
+ * narrowest port range that holds dport, wins. Returns its index in the set, or -1. `family` and
+ * `dst` as in struct tuple. Linear in the number of prefixes: for single flows, not for packets. */
 int service_set_match(const struct service_set *s, const struct tuple *t);
 
-/* One cell of the compiled services: addresses first..last, one protocol, ports first..last belong to one service. */
+/* One cell of the compiled services: addresses first..last, one protocol, ports first..last belong
+ * to one service. */
 struct service_cell {
 	struct ip_addr first, last;
 	uint8_t proto;
@@ -72,11 +74,13 @@ struct service_cell {
 	uint16_t service; /* index in the set */
 };
 
-/* Flattens the services into cells that do not overlap (an nft map with intervals takes no nested ones), sorted by
- * address, protocol, port, and merged where neighbours are alike. The caller frees *ret_cells.
- * -ENOMEM; -E2BIG with more than 65,536 cells. */
-int service_set_compile(const struct service_set *s, struct service_cell **ret_cells, size_t *ret_n) _must_check_;
+/* Flattens the services into cells that do not overlap (an nft map with intervals takes no nested
+ * ones), sorted by address, protocol, port, and merged where neighbours are alike. The caller frees
+ * *ret_cells. -ENOMEM; -E2BIG with more than 65,536 cells. */
+int service_set_compile(const struct service_set *s, struct service_cell **ret_cells,
+			size_t *ret_n) _must_check_;
 
-/* Refuses services that overlap equally: the same prefix, a common protocol, and port ranges that overlap without one of
- * them lying properly inside the other. -EEXIST with a sentence that names both services and what they share. */
+/* Refuses services that overlap equally: the same prefix, a common protocol, and port ranges that
+ * overlap without one of them lying properly inside the other. -EEXIST with a sentence that names
+ * both services and what they share. */
 int service_set_check(const struct service_set *s, struct err *e) _must_check_;

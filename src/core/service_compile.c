@@ -6,9 +6,10 @@
 #include <string.h>
 #include "base/vec.h"
 
-/* Flattening, one family and protocol at a time: a sweep over the addresses where some prefix begins or ends. Between two
- * such addresses the same prefixes apply, from the least to the most specific one (they are nested, so a stack holds them);
- * their port ranges are painted over each other in that order. What comes out alike in neighbouring stretches is one cell. */
+/* Flattening, one family and protocol at a time: a sweep over the addresses where some prefix
+ * begins or ends. Between two such addresses the same prefixes apply, from the least to the most
+ * specific one (they are nested, so a stack holds them); their port ranges are painted over each
+ * other in that order. What comes out alike in neighbouring stretches is one cell. */
 
 #define CELLS_MAX 65536
 
@@ -48,7 +49,7 @@ struct sweep {
 	size_t n_paints, cap_paints;
 	uint32_t *bounds; /* where port segments begin, ascending; 65536 ends the last one */
 	size_t cap_bounds;
-	int32_t *owners;  /* service from bounds[i] on, -1 none */
+	int32_t *owners; /* service from bounds[i] on, -1 none */
 	struct segments before, now;
 	struct service_cell *cells;
 	size_t n_cells, cap_cells;
@@ -101,7 +102,8 @@ static struct ip_addr addr_before(struct ip_addr a)
 }
 
 /* Sorts and removes doubles; returns how many are left. */
-static size_t sort_unique(void *data, size_t n, size_t size, int (*compare)(const void *, const void *))
+static size_t sort_unique(void *data, size_t n, size_t size,
+			  int (*compare)(const void *, const void *))
 {
 	char *p = data;
 	size_t kept = 0;
@@ -115,7 +117,8 @@ static size_t sort_unique(void *data, size_t n, size_t size, int (*compare)(cons
 	return kept + 1;
 }
 
-/* Collects the prefixes of one family whose services have the protocol, and the addresses where they begin and end. */
+/* Collects the prefixes of one family whose services have the protocol, and the addresses where
+ * they begin and end. */
 static void sweep_begin(struct sweep *w, uint8_t family, uint8_t proto)
 {
 	w->proto = proto;
@@ -158,13 +161,15 @@ static int sweep_paints(struct sweep *w)
 		const struct service *s = &w->set->list[w->stack[i]->service];
 
 		for (size_t j = 0; j < s->n_ports; j++) {
-			struct paint *p = vec_reserve(w->paints, w->n_paints, &w->cap_paints, sizeof(*p));
+			struct paint *p =
+				vec_reserve(w->paints, w->n_paints, &w->cap_paints, sizeof(*p));
 
 			if (!p)
 				return -ENOMEM;
 			w->paints = p;
 			w->paints[w->n_paints++] =
-				(struct paint){ s->ports[j], w->stack[i]->prefix.len, w->stack[i]->service };
+				(struct paint){ s->ports[j], w->stack[i]->prefix.len,
+						w->stack[i]->service };
 		}
 	}
 	qsort(w->paints, w->n_paints, sizeof(*w->paints), paint_compare);
@@ -196,7 +201,8 @@ static int segment_add(struct segments *s, uint32_t first, uint32_t end, int32_t
 
 	if (owner < 0)
 		return 0;
-	if (s->n > 0 && s->list[s->n - 1].service == owner && s->list[s->n - 1].ports.last + 1u == first) {
+	if (s->n > 0 && s->list[s->n - 1].service == owner &&
+	    s->list[s->n - 1].ports.last + 1u == first) {
 		s->list[s->n - 1].ports.last = (uint16_t)(end - 1);
 		return 0;
 	}
@@ -204,7 +210,8 @@ static int segment_add(struct segments *s, uint32_t first, uint32_t end, int32_t
 	if (!list)
 		return -ENOMEM;
 	s->list = list;
-	list[s->n++] = (struct segment){ { (uint16_t)first, (uint16_t)(end - 1) }, (uint16_t)owner, 0 };
+	list[s->n++] =
+		(struct segment){ { (uint16_t)first, (uint16_t)(end - 1) }, (uint16_t)owner, 0 };
 	return 0;
 }
 
@@ -227,7 +234,8 @@ static int sweep_segments(struct sweep *w)
 		uint32_t first = w->paints[i].ports.first;
 		uint32_t *at = bsearch(&first, w->bounds, n, sizeof(*at), bound_compare);
 
-		for (size_t k = (size_t)(at - w->bounds); w->bounds[k] <= w->paints[i].ports.last; k++)
+		for (size_t k = (size_t)(at - w->bounds); w->bounds[k] <= w->paints[i].ports.last;
+		     k++)
 			w->owners[k] = w->paints[i].service;
 	}
 	w->now.n = 0;
@@ -236,7 +244,8 @@ static int sweep_segments(struct sweep *w)
 	return r;
 }
 
-static int cell_add(struct sweep *w, const struct segment *s, const struct ip_addr *first, const struct ip_addr *last)
+static int cell_add(struct sweep *w, const struct segment *s, const struct ip_addr *first,
+		    const struct ip_addr *last)
 {
 	struct service_cell *cells;
 
@@ -246,12 +255,13 @@ static int cell_add(struct sweep *w, const struct segment *s, const struct ip_ad
 	if (!cells)
 		return -ENOMEM;
 	w->cells = cells;
-	cells[w->n_cells++] = (struct service_cell){ *first, *last, w->proto, s->ports, s->service };
+	cells[w->n_cells++] =
+		(struct service_cell){ *first, *last, w->proto, s->ports, s->service };
 	return 0;
 }
 
-/* Turns w->now into cells for the stretch first..last. A segment that the stretch before had too (stretches touch each
- * other, so that one ends just before `first`) makes its cell longer. */
+/* Turns w->now into cells for the stretch first..last. A segment that the stretch before had too
+ * (stretches touch each other, so that one ends just before `first`) makes its cell longer. */
 static int sweep_emit(struct sweep *w, const struct ip_addr *first, const struct ip_addr *last)
 {
 	struct segments swap;
@@ -264,7 +274,8 @@ static int sweep_emit(struct sweep *w, const struct ip_addr *first, const struct
 		while (k < w->before.n && w->before.list[k].ports.first < s->ports.first)
 			k++;
 		if (k < w->before.n && w->before.list[k].ports.first == s->ports.first &&
-		    w->before.list[k].ports.last == s->ports.last && w->before.list[k].service == s->service) {
+		    w->before.list[k].ports.last == s->ports.last &&
+		    w->before.list[k].service == s->service) {
 			s->cell = w->before.list[k].cell;
 			w->cells[s->cell].last = *last;
 			continue;
@@ -287,7 +298,8 @@ static int sweep_run(struct sweep *w, uint8_t family, uint8_t proto)
 
 	sweep_begin(w, family, proto);
 	for (size_t i = 0; i < w->n_points; i++) {
-		struct ip_addr last = i + 1 < w->n_points ? addr_before(w->points[i + 1]) : ip_prefix_last(&all);
+		struct ip_addr last =
+			i + 1 < w->n_points ? addr_before(w->points[i + 1]) : ip_prefix_last(&all);
 
 		sweep_move(w, &w->points[i]);
 		r = sweep_paints(w);

@@ -222,7 +222,8 @@ void flows_resync_soon(struct daemon *d, uint64_t now_ms);
 void flows_unmarked_check(struct daemon *d, uint64_t now_ms);
 
 /* witness.c: one-way flows, whose witness is their element of the pin map. */
-void witness_watch(struct daemon *d, struct flow *f, bool at_once);
+void witness_watch(struct daemon *d, struct flow *f, bool at_once); /* its conntrack entry is gone */
+void witness_watch_young(struct daemon *d, struct flow *f, uint64_t now_ms); /* its entry has no answer yet */
 void witness_tick(struct daemon *d, uint64_t now_ms);
 void witness_adopt_begin(struct daemon *d);
 int witness_open(struct daemon *d);

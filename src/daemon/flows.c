@@ -38,6 +38,8 @@ void flows_move(struct daemon *d, struct flow *f, uint8_t id, uint64_t now_ms)
 	f->binding = id;
 	f->since_ms = now_ms;
 	flows_counts(d, id, 1, f->flags & FLOW_PIN);
+	if (f->list)
+		flow_list_append(d->flows, id, f);
 	if (d->flow_subscribers)
 		events_flow(d, f, "moved");
 }
@@ -85,17 +87,21 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 		f->binding = id;
 		f->flags = flags_of(entry, 0);
 		flows_counts(d, id, 1, false);
+		if (!(f->flags & FLOW_REPLIED))
+			witness_watch_young(d, f, now_ms);
 		if (d->flow_subscribers)
 			events_flow(d, f, "new");
 		return;
 	}
-	if (f->flags & FLOW_PIN) {
+	if (f->flags & FLOW_PIN)
 		d->id_one_way[f->binding]--;
-		flow_list_remove(d->flows, f);
-	}
 	f->flags = flags_of(entry, f->flags);
 	if (f->binding != id)
 		flows_move(d, f, id, now_ms);
+	if (f->flags & FLOW_REPLIED)
+		flow_list_remove(d->flows, f);
+	else if (f->list != id)
+		witness_watch_young(d, f, now_ms);
 }
 
 /* An entry that conntrack gave up in the ordinary way has answered and run out or been closed. Any other end (one-way

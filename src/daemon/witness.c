@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
 
-/* Flows whose conntrack entry is gone, or never told of an answer, live as long as their element in the pin map. nf_tables reports
+/* Flows whose conntrack entry is gone, or has seen no answer, live as long as their element in the pin map. nf_tables reports
  * no expiry, so the daemon asks: every half idle timeout, and every second where a drain waits. */
 
 #define ASK_AT_ONCE 512	 /* tuples a request */
@@ -23,6 +24,14 @@ static void soon(struct daemon *d)
 static uint32_t seconds(uint64_t ms)
 {
 	return (uint32_t)(ms / 1000);
+}
+
+void witness_watch_young(struct daemon *d, struct flow *f, uint64_t now_ms)
+{
+	if (f->tuple.zone != 0)
+		return; /* the pin map knows zone 0 only */
+	f->checked_s = seconds(now_ms);
+	flow_list_append(d->flows, f->binding, f);
 }
 
 void witness_watch(struct daemon *d, struct flow *f, bool at_once)
@@ -51,46 +60,118 @@ static uint32_t interval_s(const struct daemon *d, uint8_t id)
 	return half ? half : 1;
 }
 
-static void judge(struct daemon *d, struct flow *f, uint8_t id, uint64_t now_ms)
-{
-	if (!(f->flags & FLOW_PIN))
-		return;
-	if (id == 0) {
-		flows_end(d, f, "end");
-		return;
-	}
-	if (id != f->binding)
-		flows_move(d, f, id, now_ms);
-	f->checked_s = seconds(now_ms);
-	flow_list_append(d->flows, f->binding, f);
-}
-
-/* Asks for a batch of flows of one list, in the order in which they were asked for last. Returns how many, or an errno. */
-static int ask(struct daemon *d, uint8_t list, uint32_t due_s, uint64_t now_ms)
-{
+/* A batch of flows that are due. */
+struct batch {
+	struct daemon *d;
+	uint64_t now_ms;
 	struct tuple tuples[ASK_AT_ONCE];
 	uint8_t ids[ASK_AT_ONCE];
-	struct flow *f;
-	size_t n = 0;
-	int r;
+	size_t n;
+	struct tuple young[ASK_AT_ONCE]; /* with a conntrack entry that had no answer when it was last seen */
+	size_t n_young;
+};
 
+static void on_answer(size_t index _unused_, const struct nlmsghdr *nlh _unused_, int code _unused_,
+		      const struct err *e _unused_, void *arg _unused_)
+{
+	/* An entry that ended meanwhile has no mark either. */
+}
+
+static void on_young(size_t index, const struct nlmsghdr *nlh, int code, const struct err *e _unused_, void *arg)
+{
+	struct batch *b = arg;
+	struct flow *f = flow_table_get(b->d->flows, &b->young[index]);
+	struct ct_entry entry;
+
+	if (!f || !(f->flags & FLOW_CT) || (code != 0 && code != -ENOENT))
+		return;
+	if (code == 0 && nlh && ct_decode(nlh, &entry) == 0 && (entry.status & IPS_SEEN_REPLY)) {
+		f->flags |= FLOW_REPLIED; /* conntrack is its witness from here on */
+		flow_list_remove(b->d->flows, f);
+		return;
+	}
+	b->tuples[b->n++] = b->young[index];
+}
+
+/* An answer makes conntrack the witness for good; it is asked for once in a flow's life, since UPDATE events cost too much. */
+static void ask_conntrack(struct batch *b)
+{
+	_cleanup_(nl_pipeline_freep) struct nl_pipeline *pipeline = NULL;
+	char buf[NL_REQUEST_MAX];
+
+	if (b->n_young == 0 || nl_pipeline_new(b->d->ct_request, &pipeline) < 0)
+		return;
+	for (size_t i = 0; i < b->n_young; i++)
+		if (nl_pipeline_add(pipeline, ct_request_get(buf, &b->young[i])) < 0)
+			return;
+	nl_pipeline_run(pipeline, on_young, b, NULL);
+}
+
+static void unmark(struct batch *b, const struct tuple *list, size_t n)
+{
+	_cleanup_(nl_pipeline_freep) struct nl_pipeline *pipeline = NULL;
+	char buf[NL_REQUEST_MAX];
+
+	if (n == 0 || nl_pipeline_new(b->d->ct_request, &pipeline) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (nl_pipeline_add(pipeline,
+				    ct_request_set_mark(buf, &list[i], 0, b->d->config->numbers.mark_mask)) < 0)
+			return;
+	nl_pipeline_run(pipeline, on_answer, NULL, NULL);
+}
+
+/* What the pin map said. An ended flow's entry may stand for minutes without an answer: it is not ours any more then. */
+static void judge(struct batch *b)
+{
+	struct daemon *d = b->d;
+	size_t n_ended = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct flow *f = flow_table_get(d->flows, &b->tuples[i]);
+
+		if (!f || !f->list)
+			continue;
+		if (b->ids[i] == 0) {
+			if (f->flags & FLOW_CT)
+				b->young[n_ended++] = f->tuple;
+			flows_end(d, f, "end");
+			continue;
+		}
+		if (b->ids[i] != f->binding)
+			flows_move(d, f, b->ids[i], b->now_ms);
+		f->checked_s = seconds(b->now_ms);
+		flow_list_append(d->flows, f->binding, f);
+	}
+	unmark(b, b->young, n_ended);
+}
+
+/* Asks for a batch of flows of one list, in the order in which they were asked for last. Returns how many. */
+static int ask(struct daemon *d, uint8_t list, uint32_t due_s, uint64_t now_ms)
+{
+	_cleanup_(freep) struct batch *b = calloc(1, sizeof(*b));
+	struct flow *f;
+	int n = 0;
+
+	if (!b)
+		return 0;
+	b->d = d;
+	b->now_ms = now_ms;
 	while (n < ASK_AT_ONCE && (f = flow_list_first(d->flows, list)) && f->checked_s <= due_s) {
-		tuples[n++] = f->tuple;
+		if (f->flags & FLOW_CT)
+			b->young[b->n_young++] = f->tuple;
+		else
+			b->tuples[b->n++] = f->tuple;
+		n++;
 		/* To the end now, so that the walk goes on; should the question fail it is asked again in its turn. */
 		f->checked_s = seconds(now_ms);
 		flow_list_append(d->flows, list, f);
 	}
-	if (n == 0)
-		return 0;
-	r = ruleset_pins_get(d->ruleset, tuples, n, ids, NULL);
-	if (r < 0)
-		return r; /* what cannot be read ends nothing */
-	for (size_t i = 0; i < n; i++) {
-		f = flow_table_get(d->flows, &tuples[i]);
-		if (f)
-			judge(d, f, ids[i], now_ms);
-	}
-	return (int)n;
+	ask_conntrack(b);
+	/* What cannot be read ends nothing. */
+	if (b->n && ruleset_pins_get(d->ruleset, b->tuples, b->n, b->ids, NULL) == 0)
+		judge(b);
+	return n;
 }
 
 void witness_tick(struct daemon *d, uint64_t now_ms)

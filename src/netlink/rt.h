@@ -11,8 +11,9 @@
 /* rtm_protocol of every route and rule that flowpin makes. */
 #define RT_PROTOCOL_FLOWPIN 157
 
-/* Decoders. 0; -ENOMSG when the message is of another kind; -EBADMSG when it is malformed or of another family than
- * IPv4/IPv6. Route and nexthop object own arrays: release with route_clear() / nexthop_object_clear(). */
+/* Decoders. 0; -ENOMSG when the message is of another kind; -EBADMSG when it is malformed or of
+ * another family than IPv4/IPv6. Route and nexthop object own arrays: release with route_clear() /
+ * nexthop_object_clear(). */
 int rt_decode_route(const struct nlmsghdr *nlh, struct route *ret_route) _must_check_;
 int rt_decode_nexthop(const struct nlmsghdr *nlh, struct nexthop_object *ret_object) _must_check_;
 int rt_decode_link(const struct nlmsghdr *nlh, struct link *ret_link) _must_check_;
@@ -23,13 +24,18 @@ void route_clear(struct route *r);
 void nexthop_object_clear(struct nexthop_object *o);
 
 /* Requests, written into buf (MNL_SOCKET_BUFFER_SIZE bytes). */
-struct nlmsghdr *rt_request_dump(void *buf, uint16_t type, uint8_t family); /* RTM_GETROUTE, RTM_GETLINK, ... */
-struct nlmsghdr *rt_request_route_dump(void *buf, uint8_t family, uint32_t table, uint8_t protocol); /* 0: any */
-/* NULL when it does not fit into buf. `flags`: NLM_F_CREATE, NLM_F_REPLACE, NLM_F_EXCL as wanted. */
-struct nlmsghdr *rt_request_route(void *buf, size_t size, uint16_t type, uint16_t flags, const struct route *r);
+struct nlmsghdr *rt_request_dump(void *buf, uint16_t type,
+				 uint8_t family); /* RTM_GETROUTE, RTM_GETLINK, ... */
+struct nlmsghdr *rt_request_route_dump(void *buf, uint8_t family, uint32_t table,
+				       uint8_t protocol); /* 0: any */
+/* NULL when it does not fit into buf. `flags`: NLM_F_CREATE, NLM_F_REPLACE, NLM_F_EXCL as wanted.
+ */
+struct nlmsghdr *rt_request_route(void *buf, size_t size, uint16_t type, uint16_t flags,
+				  const struct route *r);
 struct nlmsghdr *rt_request_rule(void *buf, uint16_t type, uint16_t flags, const struct rule *r);
-/* Asks the kernel to probe this entry now: NUD_PROBE with the entry's link address, flags and protocol kept; only for entries in REACHABLE,
- * STALE or DELAY that are not NOARP, PERMANENT or EXT_LEARNED (the caller checks with neighbour_probeable). */
+/* Asks the kernel to probe this entry now: NUD_PROBE with the entry's link address, flags and
+ * protocol kept; only for entries in REACHABLE, STALE or DELAY that are not NOARP, PERMANENT or
+ * EXT_LEARNED (the caller checks with neighbour_probeable). */
 struct nlmsghdr *rt_request_neighbour_probe(void *buf, const struct neighbour *n);
 /* NTF_USE: resolve it, whether it exists, is FAILED, or does not exist. */
 struct nlmsghdr *rt_request_neighbour_use(void *buf, uint32_t ifindex, const struct ip_addr *addr);

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-int rt_decode_begin(const struct nlmsghdr *nlh, const struct rt_kind *kind, const struct nlattr **tb,
-		    const void **ret_header)
+int rt_decode_begin(const struct nlmsghdr *nlh, const struct rt_kind *kind,
+		    const struct nlattr **tb, const void **ret_header)
 {
 	size_t len = nlh->nlmsg_len, used = MNL_NLMSG_HDRLEN + MNL_ALIGN(kind->header);
 	int r;
@@ -34,7 +34,8 @@ static int addr_from_bytes(const void *bytes, size_t len, uint8_t family, struct
 
 int rt_decode_addr(const struct nlattr *attr, uint8_t family, struct ip_addr *ret_addr)
 {
-	return addr_from_bytes(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), family, ret_addr);
+	return addr_from_bytes(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), family,
+			       ret_addr);
 }
 
 int rt_decode_via(const struct nlattr *attr, struct ip_addr *ret_addr)
@@ -44,10 +45,12 @@ int rt_decode_via(const struct nlattr *attr, struct ip_addr *ret_addr)
 
 	if (len < sizeof(*via) || via->rtvia_family > UINT8_MAX)
 		return -EBADMSG;
-	return addr_from_bytes(via->rtvia_addr, len - sizeof(*via), (uint8_t)via->rtvia_family, ret_addr);
+	return addr_from_bytes(via->rtvia_addr, len - sizeof(*via), (uint8_t)via->rtvia_family,
+			       ret_addr);
 }
 
-int rt_decode_prefix(const struct nlattr *attr, uint8_t family, uint8_t len, struct ip_prefix *ret_prefix)
+int rt_decode_prefix(const struct nlattr *attr, uint8_t family, uint8_t len,
+		     struct ip_prefix *ret_prefix)
 {
 	struct ip_addr a = { .family = family };
 
@@ -68,7 +71,8 @@ uint32_t rt_decode_u32(const struct nlattr *attr, uint32_t missing)
 	return attr ? mnl_attr_get_u32(attr) : missing;
 }
 
-void rt_decode_encap(const struct nlattr *type, const struct nlattr *payload, struct route_nexthop *nh)
+void rt_decode_encap(const struct nlattr *type, const struct nlattr *payload,
+		     struct route_nexthop *nh)
 {
 	size_t len = payload ? mnl_attr_get_payload_len(payload) : 0;
 

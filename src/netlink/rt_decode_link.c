@@ -12,15 +12,15 @@ static const struct nl_attr_policy link_policy[IFLA_OPERSTATE + 1] = {
 	[IFLA_IFNAME] = { .kind = NL_ATTR_STRING, .max = IF_NAMESIZE },
 	[IFLA_OPERSTATE] = { .kind = NL_ATTR_U8 },
 };
-static const struct rt_kind link_kind = { RTM_NEWLINK, RTM_DELLINK, sizeof(struct ifinfomsg), link_policy,
-					  ARRAY_SIZE(link_policy) };
+static const struct rt_kind link_kind = { RTM_NEWLINK, RTM_DELLINK, sizeof(struct ifinfomsg),
+					  link_policy, ARRAY_SIZE(link_policy) };
 
 static const struct nl_attr_policy address_policy[IFA_LOCAL + 1] = {
 	[IFA_ADDRESS] = { .kind = NL_ATTR_BINARY, .min = 4, .max = 16 },
 	[IFA_LOCAL] = { .kind = NL_ATTR_BINARY, .min = 4, .max = 16 },
 };
-static const struct rt_kind address_kind = { RTM_NEWADDR, RTM_DELADDR, sizeof(struct ifaddrmsg), address_policy,
-					     ARRAY_SIZE(address_policy) };
+static const struct rt_kind address_kind = { RTM_NEWADDR, RTM_DELADDR, sizeof(struct ifaddrmsg),
+					     address_policy, ARRAY_SIZE(address_policy) };
 
 static const struct nl_attr_policy neighbour_policy[NDA_FLAGS_EXT + 1] = {
 	[NDA_DST] = { .kind = NL_ATTR_BINARY, .min = 4, .max = 16 },
@@ -28,8 +28,8 @@ static const struct nl_attr_policy neighbour_policy[NDA_FLAGS_EXT + 1] = {
 	[NDA_PROTOCOL] = { .kind = NL_ATTR_U8 },
 	[NDA_FLAGS_EXT] = { .kind = NL_ATTR_U32 },
 };
-static const struct rt_kind neighbour_kind = { RTM_NEWNEIGH, RTM_DELNEIGH, sizeof(struct ndmsg), neighbour_policy,
-					       ARRAY_SIZE(neighbour_policy) };
+static const struct rt_kind neighbour_kind = { RTM_NEWNEIGH, RTM_DELNEIGH, sizeof(struct ndmsg),
+					       neighbour_policy, ARRAY_SIZE(neighbour_policy) };
 
 int rt_decode_link(const struct nlmsghdr *nlh, struct link *ret_link)
 {
@@ -44,15 +44,16 @@ int rt_decode_link(const struct nlmsghdr *nlh, struct link *ret_link)
 	if (r < 0)
 		return r;
 	ifi = header;
-	/* A bridge speaks of its ports in messages of the same type: an RTM_DELLINK among them removes a port, no link. */
+	/* A bridge speaks of its ports in messages of the same type: an RTM_DELLINK among them
+	 * removes a port, no link. */
 	if (ifi->ifi_family != AF_UNSPEC)
 		return -ENOMSG;
 	if (ifi->ifi_index <= 0 || !tb[IFLA_IFNAME])
 		return -EBADMSG;
 	operstate = tb[IFLA_OPERSTATE] ? mnl_attr_get_u8(tb[IFLA_OPERSTATE]) : IF_OPER_UNKNOWN;
 	link.ifindex = (uint32_t)ifi->ifi_index;
-	snprintf(link.name, sizeof(link.name), "%.*s", (int)mnl_attr_get_payload_len(tb[IFLA_IFNAME]),
-		 mnl_attr_get_str(tb[IFLA_IFNAME]));
+	snprintf(link.name, sizeof(link.name), "%.*s",
+		 (int)mnl_attr_get_payload_len(tb[IFLA_IFNAME]), mnl_attr_get_str(tb[IFLA_IFNAME]));
 	link.up = ifi->ifi_flags & IFF_UP;
 	link.carrier = ifi->ifi_flags & IFF_LOWER_UP && operstate != IF_OPER_DOWN &&
 		       operstate != IF_OPER_LOWERLAYERDOWN;
@@ -78,8 +79,10 @@ int rt_decode_address(const struct nlmsghdr *nlh, struct address *ret_address)
 	if (!tb[IFA_ADDRESS] && !tb[IFA_LOCAL])
 		return -EBADMSG;
 	address.ifindex = ifa->ifa_index;
-	/* On a point-to-point link IFA_ADDRESS is the peer's, and the connected prefix is the peer's too. */
-	r = rt_decode_prefix(tb[IFA_ADDRESS] ?: tb[IFA_LOCAL], ifa->ifa_family, ifa->ifa_prefixlen, &address.prefix);
+	/* On a point-to-point link IFA_ADDRESS is the peer's, and the connected prefix is the
+	 * peer's too. */
+	r = rt_decode_prefix(tb[IFA_ADDRESS] ?: tb[IFA_LOCAL], ifa->ifa_family, ifa->ifa_prefixlen,
+			     &address.prefix);
 	if (r < 0)
 		return r;
 	r = rt_decode_addr(tb[IFA_LOCAL] ?: tb[IFA_ADDRESS], ifa->ifa_family, &address.addr);

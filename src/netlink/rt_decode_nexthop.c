@@ -15,10 +15,11 @@ static const struct nl_attr_policy nexthop_policy[NHA_FDB + 1] = {
 	[NHA_ENCAP] = { .kind = NL_ATTR_BINARY },
 	[NHA_FDB] = { .kind = NL_ATTR_FLAG },
 };
-static const struct rt_kind nexthop_kind = { RTM_NEWNEXTHOP, RTM_DELNEXTHOP, sizeof(struct nhmsg), nexthop_policy,
-					     ARRAY_SIZE(nexthop_policy) };
+static const struct rt_kind nexthop_kind = { RTM_NEWNEXTHOP, RTM_DELNEXTHOP, sizeof(struct nhmsg),
+					     nexthop_policy, ARRAY_SIZE(nexthop_policy) };
 
-/* A resilient group lists its members here as well; its buckets (NHA_RES_GROUP) do not matter to us. */
+/* A resilient group lists its members here as well; its buckets (NHA_RES_GROUP) do not matter to
+ * us. */
 static int decode_group(const struct nlattr *attr, struct nexthop_object *o)
 {
 	const struct nexthop_grp *grp = mnl_attr_get_payload(attr);
@@ -31,7 +32,8 @@ static int decode_group(const struct nlattr *attr, struct nexthop_object *o)
 	if (!members)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		/* resvd1 is the weight's high byte since Linux 6.12, and zero before. The kernel refuses 65536. */
+		/* resvd1 is the weight's high byte since Linux 6.12, and zero before. The kernel
+		 * refuses 65536. */
 		uint32_t weight = ((uint32_t)grp[i].resvd1 << 8 | grp[i].weight) + 1;
 
 		members[i].id = grp[i].id;
@@ -42,7 +44,8 @@ static int decode_group(const struct nlattr *attr, struct nexthop_object *o)
 	return 0;
 }
 
-static int decode_single(const struct nlattr *const *tb, const struct nhmsg *nhm, struct route_nexthop *nh)
+static int decode_single(const struct nlattr *const *tb, const struct nhmsg *nhm,
+			 struct route_nexthop *nh)
 {
 	nh->weight = 1;
 	nh->ifindex = rt_decode_u32(tb[NHA_OIF], 0);

@@ -24,8 +24,8 @@ static const struct nl_attr_policy route_policy[RTA_NH_ID + 1] = {
 	[RTA_ENCAP] = { .kind = NL_ATTR_BINARY },
 	[RTA_NH_ID] = { .kind = NL_ATTR_U32 },
 };
-static const struct rt_kind route_kind = { RTM_NEWROUTE, RTM_DELROUTE, sizeof(struct rtmsg), route_policy,
-					   ARRAY_SIZE(route_policy) };
+static const struct rt_kind route_kind = { RTM_NEWROUTE, RTM_DELROUTE, sizeof(struct rtmsg),
+					   route_policy, ARRAY_SIZE(route_policy) };
 
 /* Attributes inside one entry of RTA_MULTIPATH. */
 static const struct nl_attr_policy hop_policy[RTA_ENCAP + 1] = {
@@ -55,7 +55,8 @@ static int decode_hop(const struct nlattr *const *tb, uint8_t family, struct rou
 
 static int route_add_nexthop(struct route *route, size_t *cap, const struct route_nexthop *nh)
 {
-	struct route_nexthop *list = vec_reserve(route->nexthops, route->n_nexthops, cap, sizeof(*list));
+	struct route_nexthop *list =
+		vec_reserve(route->nexthops, route->n_nexthops, cap, sizeof(*list));
 
 	if (!list)
 		return -ENOMEM;
@@ -78,7 +79,8 @@ static int decode_multipath(const struct nlattr *attr, uint8_t family, struct ro
 
 		if (left < sizeof(*hop) || hop->rtnh_len < sizeof(*hop) || hop->rtnh_len > left)
 			return -EBADMSG;
-		r = nl_attr_parse(at + sizeof(*hop), hop->rtnh_len - sizeof(*hop), hop_policy, tb, ARRAY_SIZE(tb));
+		r = nl_attr_parse(at + sizeof(*hop), hop->rtnh_len - sizeof(*hop), hop_policy, tb,
+				  ARRAY_SIZE(tb));
 		if (r < 0)
 			return r;
 		nh.ifindex = (uint32_t)hop->rtnh_ifindex;
@@ -99,7 +101,8 @@ static int decode_multipath(const struct nlattr *attr, uint8_t family, struct ro
 	return 0;
 }
 
-static int decode_nexthops(const struct nlattr *const *tb, const struct rtmsg *rtm, struct route *route)
+static int decode_nexthops(const struct nlattr *const *tb, const struct rtmsg *rtm,
+			   struct route *route)
 {
 	struct route_nexthop nh = { .weight = 1, .onlink = rtm->rtm_flags & RTNH_F_ONLINK };
 	size_t cap = 0;
@@ -121,8 +124,8 @@ static int decode_metrics(const struct nlattr *attr, uint32_t *ret_mtu)
 	const struct nlattr *tb[ARRAY_SIZE(metrics_policy)];
 	int r;
 
-	r = nl_attr_parse(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), metrics_policy, tb,
-			  ARRAY_SIZE(tb));
+	r = nl_attr_parse(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr),
+			  metrics_policy, tb, ARRAY_SIZE(tb));
 	if (r < 0)
 		return r;
 	*ret_mtu = rt_decode_u32(tb[RTAX_MTU], 0);
@@ -146,15 +149,17 @@ int rt_decode_route(const struct nlmsghdr *nlh, struct route *ret_route)
 	if (r < 0)
 		return r;
 	rtm = header;
-	/* Cached results of look-ups are no routes; a route that also looks at the source (IPv6 subtrees) says nothing about
-	 * all traffic to its prefix, which is what a struct route stands for. */
+	/* Cached results of look-ups are no routes; a route that also looks at the source (IPv6
+	 * subtrees) says nothing about all traffic to its prefix, which is what a struct route
+	 * stands for. */
 	if (rtm->rtm_flags & RTM_F_CLONED || rtm->rtm_src_len != 0)
 		return -ENOMSG;
 	r = rt_decode_prefix(tb[RTA_DST], rtm->rtm_family, rtm->rtm_dst_len, &route.key.prefix);
 	if (r < 0)
 		return r;
 	route.key.table = rt_decode_u32(tb[RTA_TABLE], rtm->rtm_table);
-	route.key.metric = rt_decode_u32(tb[RTA_PRIORITY], rtm->rtm_family == AF_INET6 ? IPV6_DEFAULT_METRIC : 0);
+	route.key.metric = rt_decode_u32(tb[RTA_PRIORITY],
+					 rtm->rtm_family == AF_INET6 ? IPV6_DEFAULT_METRIC : 0);
 	route.key.tos = rtm->rtm_tos;
 	route.protocol = rtm->rtm_protocol;
 	route.type = rtm->rtm_type;

@@ -5,8 +5,8 @@
 #include <linux/fib_rules.h>
 #include <string.h>
 
-/* From Linux 6.15's linux/fib_rules.h: a rule with a single port carries its port's mask, all ones unless the user said
- * otherwise. */
+/* From Linux 6.15's linux/fib_rules.h: a rule with a single port carries its port's mask, all ones
+ * unless the user said otherwise. */
 #define FRA_SPORT_MASK_6_15 28
 #define FRA_DPORT_MASK_6_15 29
 
@@ -23,19 +23,20 @@ static const struct nl_attr_policy rule_policy[FRA_DPORT_MASK_6_15 + 1] = {
 	[FRA_OIFNAME] = { .kind = NL_ATTR_STRING, .max = IF_NAMESIZE },
 	[FRA_PROTOCOL] = { .kind = NL_ATTR_U8 },
 	[FRA_IP_PROTO] = { .kind = NL_ATTR_U8 },
-	[FRA_DPORT_RANGE] = { .kind = NL_ATTR_BINARY, .min = sizeof(struct fib_rule_port_range),
+	[FRA_DPORT_RANGE] = { .kind = NL_ATTR_BINARY,
+			      .min = sizeof(struct fib_rule_port_range),
 			      .max = sizeof(struct fib_rule_port_range) },
 	[FRA_DPORT_MASK_6_15] = { .kind = NL_ATTR_U16 },
 };
-static const struct rt_kind rule_kind = { RTM_NEWRULE, RTM_DELRULE, sizeof(struct fib_rule_hdr), rule_policy,
-					  ARRAY_SIZE(rule_policy) };
+static const struct rt_kind rule_kind = { RTM_NEWRULE, RTM_DELRULE, sizeof(struct fib_rule_hdr),
+					  rule_policy, ARRAY_SIZE(rule_policy) };
 
 /* True when the message has an attribute that struct rule has no field for. */
 static bool has_other(const struct nlmsghdr *nlh)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct fib_rule_hdr)) {
+	mnl_attr_for_each (attr, nlh, sizeof(struct fib_rule_hdr)) {
 		uint16_t type = mnl_attr_get_type(attr);
 
 		if (type == FRA_PAD || type == FRA_SPORT_MASK_6_15)
@@ -49,10 +50,12 @@ static bool has_other(const struct nlmsghdr *nlh)
 static void copy_name(const struct nlattr *attr, char name[IF_NAMESIZE])
 {
 	if (attr)
-		snprintf(name, IF_NAMESIZE, "%.*s", (int)mnl_attr_get_payload_len(attr), mnl_attr_get_str(attr));
+		snprintf(name, IF_NAMESIZE, "%.*s", (int)mnl_attr_get_payload_len(attr),
+			 mnl_attr_get_str(attr));
 }
 
-static int decode_prefixes(const struct nlattr *const *tb, const struct fib_rule_hdr *frh, struct rule *rule)
+static int decode_prefixes(const struct nlattr *const *tb, const struct fib_rule_hdr *frh,
+			   struct rule *rule)
 {
 	int r = 0;
 

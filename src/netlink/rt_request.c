@@ -13,8 +13,8 @@ static const struct {
 	uint16_t type;
 	size_t header;
 } dump_headers[] = {
-	{ RTM_GETLINK, sizeof(struct ifinfomsg) }, { RTM_GETADDR, sizeof(struct ifaddrmsg) },
-	{ RTM_GETROUTE, sizeof(struct rtmsg) },	   { RTM_GETNEIGH, sizeof(struct ndmsg) },
+	{ RTM_GETLINK, sizeof(struct ifinfomsg) },    { RTM_GETADDR, sizeof(struct ifaddrmsg) },
+	{ RTM_GETROUTE, sizeof(struct rtmsg) },	      { RTM_GETNEIGH, sizeof(struct ndmsg) },
 	{ RTM_GETRULE, sizeof(struct fib_rule_hdr) }, { RTM_GETNEXTHOP, sizeof(struct nhmsg) },
 };
 
@@ -93,7 +93,8 @@ static void put_encap(struct request *q, const struct route_nexthop *nh)
 {
 	if (nh->encap_type == 0)
 		return;
-	/* An encapsulation that was too long to be kept: without it the route would be another one. */
+	/* An encapsulation that was too long to be kept: without it the route would be another one.
+	 */
 	if (nh->encap_len == 0 || nh->encap_len > sizeof(nh->encap)) {
 		q->fits = false;
 		return;
@@ -104,14 +105,16 @@ static void put_encap(struct request *q, const struct route_nexthop *nh)
 
 static void put_multipath(struct request *q, const struct route *r)
 {
-	struct nlattr *nest = q->fits ? mnl_attr_nest_start_check(q->nlh, q->size, RTA_MULTIPATH) : NULL;
+	struct nlattr *nest =
+		q->fits ? mnl_attr_nest_start_check(q->nlh, q->size, RTA_MULTIPATH) : NULL;
 
 	q->fits = nest;
 	for (size_t i = 0; q->fits && i < r->n_nexthops; i++) {
 		const struct route_nexthop *nh = &r->nexthops[i];
 		struct rtnexthop *hop = mnl_nlmsg_get_payload_tail(q->nlh);
 
-		/* rtnh_hops is one byte; whoever copies a nexthop group with larger weights scales them first. */
+		/* rtnh_hops is one byte; whoever copies a nexthop group with larger weights scales
+		 * them first. */
 		if (q->nlh->nlmsg_len + sizeof(*hop) > q->size || nh->weight > 256) {
 			q->fits = false;
 			return;
@@ -124,7 +127,8 @@ static void put_multipath(struct request *q, const struct route *r)
 		q->nlh->nlmsg_len += sizeof(*hop);
 		put_gateway(q, r->key.prefix.addr.family, &nh->gateway);
 		put_encap(q, nh);
-		hop->rtnh_len = (uint16_t)((char *)mnl_nlmsg_get_payload_tail(q->nlh) - (char *)hop);
+		hop->rtnh_len =
+			(uint16_t)((char *)mnl_nlmsg_get_payload_tail(q->nlh) - (char *)hop);
 	}
 	if (q->fits)
 		mnl_attr_nest_end(q->nlh, nest);
@@ -163,7 +167,8 @@ static void put_nexthops(struct request *q, struct rtmsg *rtm, const struct rout
 	}
 }
 
-struct nlmsghdr *rt_request_route(void *buf, size_t size, uint16_t type, uint16_t flags, const struct route *r)
+struct nlmsghdr *rt_request_route(void *buf, size_t size, uint16_t type, uint16_t flags,
+				  const struct route *r)
 {
 	struct request q = { .nlh = mnl_nlmsg_put_header(buf), .size = size, .fits = true };
 	struct rtmsg *rtm;
@@ -192,7 +197,8 @@ struct nlmsghdr *rt_request_route(void *buf, size_t size, uint16_t type, uint16_
 	return q.fits ? q.nlh : NULL;
 }
 
-static void put_prefix(struct request *q, uint16_t type, const struct ip_prefix *p, uint8_t *ret_len)
+static void put_prefix(struct request *q, uint16_t type, const struct ip_prefix *p,
+		       uint8_t *ret_len)
 {
 	if (p->addr.family == 0)
 		return;
@@ -208,7 +214,9 @@ static void put_name(struct request *q, uint16_t type, const char *name)
 
 struct nlmsghdr *rt_request_rule(void *buf, uint16_t type, uint16_t flags, const struct rule *r)
 {
-	struct request q = { .nlh = mnl_nlmsg_put_header(buf), .size = (size_t)MNL_SOCKET_BUFFER_SIZE, .fits = true };
+	struct request q = { .nlh = mnl_nlmsg_put_header(buf),
+			     .size = (size_t)MNL_SOCKET_BUFFER_SIZE,
+			     .fits = true };
 	struct fib_rule_hdr *frh;
 
 	q.nlh->nlmsg_type = type;
@@ -242,8 +250,8 @@ struct nlmsghdr *rt_request_rule(void *buf, uint16_t type, uint16_t flags, const
 	return q.fits ? q.nlh : NULL;
 }
 
-static struct nlmsghdr *neighbour_request(void *buf, uint32_t ifindex, const struct ip_addr *addr, uint16_t state,
-					  uint8_t flags)
+static struct nlmsghdr *neighbour_request(void *buf, uint32_t ifindex, const struct ip_addr *addr,
+					  uint16_t state, uint8_t flags)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct ndmsg *ndm;
@@ -261,7 +269,8 @@ static struct nlmsghdr *neighbour_request(void *buf, uint32_t ifindex, const str
 
 struct nlmsghdr *rt_request_neighbour_probe(void *buf, const struct neighbour *n)
 {
-	/* Without NLM_F_CREATE: an entry that went away meanwhile is not made anew in a state that it never had. */
+	/* Without NLM_F_CREATE: an entry that went away meanwhile is not made anew in a state that
+	 * it never had. */
 	struct nlmsghdr *nlh = neighbour_request(buf, n->ifindex, &n->addr, NUD_PROBE, n->flags);
 
 	nlh->nlmsg_flags |= NLM_F_REPLACE;
@@ -284,6 +293,7 @@ struct nlmsghdr *rt_request_neighbour_use(void *buf, uint32_t ifindex, const str
 
 bool neighbour_probeable(const struct neighbour *n)
 {
-	return n->state & (NUD_REACHABLE | NUD_STALE | NUD_DELAY) && !(n->state & (NUD_NOARP | NUD_PERMANENT)) &&
+	return n->state & (NUD_REACHABLE | NUD_STALE | NUD_DELAY) &&
+	       !(n->state & (NUD_NOARP | NUD_PERMANENT)) &&
 	       !(n->flags & (NTF_EXT_LEARNED | NTF_PROXY));
 }

@@ -42,22 +42,27 @@ static int check_model(const struct policy_model *m, struct err *e)
 	uint8_t bits = policy_mark_bits(m->mark_mask);
 
 	if (bits == 0)
-		return err_set(e, -EINVAL, "mark mask 0x%x is not 4 to 8 bits in a row", m->mark_mask);
+		return err_set(e, -EINVAL, "mark mask 0x%x is not 4 to 8 bits in a row",
+			       m->mark_mask);
 	if (m->table_base == 0 || m->table_base > UINT32_MAX - BINDING_TABLES - OVERRIDE_TABLES)
-		return err_set(e, -EINVAL, "table base %u leaves no room for tables", m->table_base);
+		return err_set(e, -EINVAL, "table base %u leaves no room for tables",
+			       m->table_base);
 	if (m->rule_priority == 0 || m->rule_priority > UINT32_MAX - OVERRIDE_END)
-		return err_set(e, -EINVAL, "rule priority %u leaves no room for rules", m->rule_priority);
+		return err_set(e, -EINVAL, "rule priority %u leaves no room for rules",
+			       m->rule_priority);
 	for (size_t i = 0; i < m->n_bindings; i++)
 		if (m->bindings[i].id == 0 || m->bindings[i].id >> bits != 0)
-			return err_set(e, -EINVAL, "binding %u does not fit mark mask 0x%x", m->bindings[i].id,
-				       m->mark_mask);
+			return err_set(e, -EINVAL, "binding %u does not fit mark mask 0x%x",
+				       m->bindings[i].id, m->mark_mask);
 	return 0;
 }
 
 /* Reads what stands into *s (empty before). */
-static int read_range(const struct policy *p, const struct policy_model *m, struct policy_state *s, struct err *e)
+static int read_range(const struct policy *p, const struct policy_model *m, struct policy_state *s,
+		      struct err *e)
 {
-	return policy_state_read(p->nl, m->table_base, m->table_base + BINDING_TABLES + OVERRIDE_TABLES - 1, s, e);
+	return policy_state_read(p->nl, m->table_base,
+				 m->table_base + BINDING_TABLES + OVERRIDE_TABLES - 1, s, e);
 }
 
 static int adopt(struct policy *p, const struct policy_model *m, struct err *e)
@@ -115,12 +120,14 @@ static size_t count_homeless(const struct policy_places *places, struct err *e)
 	for (size_t i = 0; i < places->n; i++)
 		n += places->list[i].table == 0 && places->list[i].n_selectors > 0;
 	if (n > 0)
-		err_set(e, -ENOSPC, "%zu overrides have no room: %u tables or %u rule priorities are in use", n,
+		err_set(e, -ENOSPC,
+			"%zu overrides have no room: %u tables or %u rule priorities are in use", n,
 			OVERRIDE_TABLES, OVERRIDE_END - OVERRIDE_FIRST);
 	return n;
 }
 
-int policy_sync(struct policy *p, const struct policy_model *m, size_t *ret_changes, size_t *ret_failed, struct err *e)
+int policy_sync(struct policy *p, const struct policy_model *m, size_t *ret_changes,
+		size_t *ret_failed, struct err *e)
 {
 	_cleanup_(policy_state_clear) struct policy_state s = { 0 };
 	_cleanup_(policy_places_clear) struct policy_places places = { 0 };
@@ -143,7 +150,8 @@ int policy_sync(struct policy *p, const struct policy_model *m, size_t *ret_chan
 	homeless = count_homeless(&places, e);
 	r = policy_write(p->nl, &p->actual, &s, &written, e);
 	if (r < 0) {
-		p->valid = false;
+		/* Some of it may stand: look for it, the overrides' places too. */
+		p->valid = p->adopted = false;
 		return r;
 	}
 	if (written.stale)
@@ -158,7 +166,8 @@ int policy_sync(struct policy *p, const struct policy_model *m, size_t *ret_chan
 }
 
 /* Notes the nexthop of a binding's route; one table has one nexthop. */
-static int found_add(struct policy_found **list, size_t *n, size_t *cap, uint8_t id, const struct route *route)
+static int found_add(struct policy_found **list, size_t *n, size_t *cap, uint8_t id,
+		     const struct route *route)
 {
 	uint8_t family = route->key.prefix.addr.family == AF_INET6 ? 2 : 1;
 	struct policy_found *found;
@@ -182,8 +191,8 @@ static int found_add(struct policy_found **list, size_t *n, size_t *cap, uint8_t
 	return 0;
 }
 
-int policy_read(struct policy *p, const struct policy_model *numbers, struct policy_found **ret_found, size_t *ret_n,
-		struct err *e)
+int policy_read(struct policy *p, const struct policy_model *numbers,
+		struct policy_found **ret_found, size_t *ret_n, struct err *e)
 {
 	_cleanup_(freep) struct policy_found *list = NULL;
 	struct policy_model m = *numbers;
@@ -222,16 +231,19 @@ static void report(policy_difference_fn fn, void *arg, const char *object, const
 	fn(sentence, arg);
 }
 
-static void compare_rules(const struct rule_vec *actual, const struct rule_vec *wanted, policy_difference_fn fn, void *arg)
+static void compare_rules(const struct rule_vec *actual, const struct rule_vec *wanted,
+			  policy_difference_fn fn, void *arg)
 {
 	char text[POLICY_TEXT];
 
 	for (size_t i = 0, j = 0; i < actual->n || j < wanted->n;) {
-		int c = i == actual->n ? 1 : j == wanted->n ? -1 :
-						policy_rule_compare(&actual->list[i], &wanted->list[j]);
+		int c = i == actual->n	 ? 1
+			: j == wanted->n ? -1
+					 : policy_rule_compare(&actual->list[i], &wanted->list[j]);
 
 		if (c < 0)
-			report(fn, arg, policy_rule_format(&actual->list[i], text), "stands and should not");
+			report(fn, arg, policy_rule_format(&actual->list[i], text),
+			       "stands and should not");
 		else if (c > 0)
 			report(fn, arg, policy_rule_format(&wanted->list[j], text), "is missing");
 		i += c <= 0;
@@ -239,27 +251,32 @@ static void compare_rules(const struct rule_vec *actual, const struct rule_vec *
 	}
 }
 
-static void compare_routes(const struct route_vec *actual, const struct route_vec *wanted, policy_difference_fn fn,
-			   void *arg)
+static void compare_routes(const struct route_vec *actual, const struct route_vec *wanted,
+			   policy_difference_fn fn, void *arg)
 {
 	char text[POLICY_TEXT];
 
 	for (size_t i = 0, j = 0; i < actual->n || j < wanted->n;) {
-		int c = i == actual->n ? 1 : j == wanted->n ? -1 :
-						policy_route_compare_key(&actual->list[i], &wanted->list[j]);
+		int c = i == actual->n ? 1
+			: j == wanted->n
+				? -1
+				: policy_route_compare_key(&actual->list[i], &wanted->list[j]);
 
 		if (c < 0)
-			report(fn, arg, policy_route_format(&actual->list[i], text), "stands and should not");
+			report(fn, arg, policy_route_format(&actual->list[i], text),
+			       "stands and should not");
 		else if (c > 0)
 			report(fn, arg, policy_route_format(&wanted->list[j], text), "is missing");
 		else if (!policy_route_equal(&actual->list[i], &wanted->list[j]))
-			report(fn, arg, policy_route_format(&wanted->list[j], text), "differs from what stands");
+			report(fn, arg, policy_route_format(&wanted->list[j], text),
+			       "differs from what stands");
 		i += c <= 0;
 		j += c >= 0;
 	}
 }
 
-int policy_verify(struct policy *p, const struct policy_model *m, policy_difference_fn fn, void *arg, struct err *e)
+int policy_verify(struct policy *p, const struct policy_model *m, policy_difference_fn fn,
+		  void *arg, struct err *e)
 {
 	_cleanup_(policy_state_clear) struct policy_state actual = { 0 }, wanted = { 0 };
 	_cleanup_(policy_places_clear) struct policy_places places = { 0 };

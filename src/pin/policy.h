@@ -7,12 +7,14 @@
 #include "netlink/nl.h"
 #include "netlink/route.h"
 
-/* Policy routing behind the marks: the 16-way tree of fwmark rules, one routing table per binding, overrides. What should stand (a
- * model) against what stands (own rtm_protocol), written as the difference. Owns its netlink socket. */
+/* Policy routing behind the marks: the 16-way tree of fwmark rules, one routing table per binding,
+ * overrides. What should stand (a model) against what stands (own rtm_protocol), written as the
+ * difference. Owns its netlink socket. */
 
 struct policy_binding {
 	uint8_t id;
-	const struct service *service; /* its prefixes are routed through the nexthop, and held by blackholes */
+	const struct service
+		*service; /* its prefixes are routed through the nexthop, and held by blackholes */
 	struct ip_addr gateway; /* family 0: on-link */
 	uint32_t ifindex;
 	uint8_t families; /* bit 0: IPv4 traffic goes through it, bit 1: IPv6 traffic */
@@ -37,7 +39,8 @@ int policy_new(struct policy **ret_policy, struct err *e) _must_check_;
 struct policy *policy_free(struct policy *p);
 DEFINE_FREEP(struct policy, policy_free)
 
-/* Tables of bindings that stand in the kernel: id and the nexthop that its route goes through. For adoption. */
+/* Tables of bindings that stand in the kernel: id and the nexthop that its route goes through. For
+ * adoption. */
 struct policy_found {
 	uint8_t id;
 	struct ip_addr gateway;
@@ -47,32 +50,41 @@ struct policy_found {
 };
 
 /* Reads our rules and routes back. */
-int policy_read(struct policy *p, const struct policy_model *numbers, struct policy_found **ret_found, size_t *ret_n, struct err *e) _must_check_;
+int policy_read(struct policy *p, const struct policy_model *numbers,
+		struct policy_found **ret_found, size_t *ret_n, struct err *e) _must_check_;
 
-/* Writes the difference. Order: a binding's table before the rule that leads to it, the anchors (nop) before the gotos, and the reverse
- * when taking away, so that no packet meets half a tree. *ret_changes: rules and routes written; *ret_failed: those that the kernel
- * refused (the first refusal's sentence in *e), which are tried again at the next call. 0 also with refusals; negative when nothing could be
- * done. */
-int policy_sync(struct policy *p, const struct policy_model *m, size_t *ret_changes, size_t *ret_failed, struct err *e) _must_check_;
+/* Writes the difference. Order: a binding's table before the rule that leads to it, the anchors
+ * (nop) before the gotos, and the reverse when taking away, so that no packet meets half a tree.
+ * *ret_changes: rules and routes written; *ret_failed: those that the kernel refused (the first
+ * refusal's sentence in *e), which are tried again at the next call. 0 also with refusals; negative
+ * when nothing could be done. */
+int policy_sync(struct policy *p, const struct policy_model *m, size_t *ret_changes,
+		size_t *ret_failed, struct err *e) _must_check_;
 
 /* The next policy_sync() reads first. */
 void policy_invalidate(struct policy *p);
 
 /* Lists what differs without writing, one sentence each. */
 typedef void (*policy_difference_fn)(const char *sentence, void *arg);
-int policy_verify(struct policy *p, const struct policy_model *m, policy_difference_fn fn, void *arg, struct err *e) _must_check_;
+int policy_verify(struct policy *p, const struct policy_model *m, policy_difference_fn fn,
+		  void *arg, struct err *e) _must_check_;
 
-/* Takes every rule and route of ours away; with overrides_only just the overrides and the blackholes (--relax). 0 also when there
- * are none. `numbers` may have zero fields: everything with our rtm_protocol is meant then. */
-int policy_remove(struct policy *p, const struct policy_model *numbers, bool overrides_only, size_t *ret_removed, struct err *e) _must_check_;
+/* Takes every rule and route of ours away; with overrides_only just the overrides and the
+ * blackholes (--relax). 0 also when there are none. `numbers` may have zero fields: everything with
+ * our rtm_protocol is meant then. */
+int policy_remove(struct policy *p, const struct policy_model *numbers, bool overrides_only,
+		  size_t *ret_removed, struct err *e) _must_check_;
 
 /* The priorities and tables in use, for a reader of messages. */
 struct override_place {
 	uint32_t table;
-	uint64_t since_ms; /* clock_now_ms() when it was first written by this process, or read at its start */
+	uint64_t since_ms; /* clock_now_ms() when it was first written by this process, or read at
+			      its start */
 };
 /* Where override number i of the last synced model stands. -ENOENT. */
-int policy_override_place(const struct policy *p, size_t i, struct override_place *ret_place) _must_check_;
+int policy_override_place(const struct policy *p, size_t i,
+			  struct override_place *ret_place) _must_check_;
 
-/* True when a rule or route notification is about an object of ours but not from our own socket: the daemon's monitor asks. */
+/* True when a rule or route notification is about an object of ours but not from our own socket:
+ * the daemon's monitor asks. */
 bool policy_is_foreign_change(const struct policy *p, const struct nlmsghdr *nlh);

@@ -7,16 +7,16 @@
 
 /* What the files policy*.c share; not for others. */
 
-/* Where things stand relative to rule_priority (P). Room is left between the blocks so that a person reading `ip rule` can
- * tell them apart. */
-#define TREE_GUARD 0	/* fwmark 0/M goto E */
-#define TREE_ENTRY 1	/* + h: fwmark h/Mhigh goto G(h) */
-#define TREE_EXIT 18	/* goto E */
-#define TREE_GROUP 20	/* + 20 h: G(h), a nop; the leaves and the group's exit follow it */
+/* Where things stand relative to rule_priority (P). Room is left between the blocks so that a
+ * person reading `ip rule` can tell them apart. */
+#define TREE_GUARD 0 /* fwmark 0/M goto E */
+#define TREE_ENTRY 1 /* + h: fwmark h/Mhigh goto G(h) */
+#define TREE_EXIT 18 /* goto E */
+#define TREE_GROUP 20 /* + 20 h: G(h), a nop; the leaves and the group's exit follow it */
 #define GROUP_SIZE 20
-#define GROUP_LEAF 1	/* + low four bits of the id */
+#define GROUP_LEAF 1 /* + low four bits of the id */
 #define GROUP_EXIT 18
-#define TREE_END 400	/* E, a nop */
+#define TREE_END 400 /* E, a nop */
 #define OVERRIDE_FIRST 410
 #define OVERRIDE_END 9000 /* a nop that stands while a shield leads to it */
 
@@ -52,10 +52,12 @@ void policy_state_sort(struct policy_state *s);
 int policy_route_copy(const struct route *route, struct route *ret_route) _must_check_;
 void policy_state_clear(struct policy_state *s);
 
-/* Total orders. Keys first: two routes of one key cannot both stand. Rules of equal priority can. */
+/* Total orders. Keys first: two routes of one key cannot both stand. Rules of equal priority can.
+ */
 int policy_rule_compare(const struct rule *a, const struct rule *b);
 int policy_route_compare_key(const struct route *a, const struct route *b);
-/* True when the kernel would do the same by both. Nexthops of the lists are sorted (policy_route_normalise). */
+/* True when the kernel would do the same by both. Nexthops of the lists are sorted
+ * (policy_route_normalise). */
 bool policy_route_equal(const struct route *a, const struct route *b);
 /* Sorts the nexthops and drops a weight that says nothing, so that equal routes look equal. */
 void policy_route_normalise(struct route *r);
@@ -65,21 +67,21 @@ void policy_route_normalise(struct route *r);
 const char *policy_rule_format(const struct rule *r, char *buf);
 const char *policy_route_format(const struct route *r, char *buf);
 
-/* What a rule is, told by its content alone, in the order in which rules must be written (and, backwards, taken away): a goto
- * whose target does not exist would be skipped in silence, and an override whose lookup stood before its suppress rule would
- * swallow more specific routes. */
+/* What a rule is, told by its content alone, in the order in which rules must be written (and,
+ * backwards, taken away): a goto whose target does not exist would be skipped in silence, and an
+ * override whose lookup stood before its suppress rule would swallow more specific routes. */
 enum policy_rule_class {
-	RULE_ANCHOR,   /* nop: what gotos lead to */
-	RULE_INNER,    /* leaves, exits */
-	RULE_SHIELD,   /* of an override */
+	RULE_ANCHOR, /* nop: what gotos lead to */
+	RULE_INNER, /* leaves, exits */
+	RULE_SHIELD, /* of an override */
 	RULE_SUPPRESS, /* of an override */
-	RULE_LOOKUP,   /* of an override */
-	RULE_ENTRY,    /* what leads into the tree */
+	RULE_LOOKUP, /* of an override */
+	RULE_ENTRY, /* what leads into the tree */
 };
 enum policy_rule_class policy_rule_classify(const struct rule *r);
 
-/* Where an override stands. Kept from sync to sync and found again in the kernel after a restart, so that nothing is
- * rewritten when nothing changed. */
+/* Where an override stands. Kept from sync to sync and found again in the kernel after a restart,
+ * so that nothing is rewritten when nothing changed. */
 struct policy_place {
 	uint8_t family;
 	uint32_t source_table;
@@ -87,7 +89,8 @@ struct policy_place {
 	struct override_selector *selectors; /* as the kernel can express them */
 	size_t n_selectors;
 	uint32_t table;
-	uint32_t pairs; /* priority of the first suppress rule; the shields stand right before. 0: no place was left */
+	uint32_t pairs; /* priority of the first suppress rule; the shields stand right before. 0:
+			   no place was left */
 	uint64_t since_ms;
 };
 
@@ -97,42 +100,50 @@ struct policy_places {
 };
 void policy_places_clear(struct policy_places *p);
 
-/* The ports of a selector as a rule can say them: the kernel takes no range that begins at 0 or ends at 65535 (it asks for
- * 0 < first <= last < 65535). Port 0 is never used, and port 65535 alone is left out: its new flows keep following the route.
- * False when nothing is left. "Any" stays 0-65535. */
-bool policy_selector_normalise(const struct override_selector *s, struct override_selector *ret_selector);
+/* The ports of a selector as a rule can say them: the kernel takes no range that begins at 0 or
+ * ends at 65535 (it asks for 0 < first <= last < 65535). Port 0 is never used, and port 65535 alone
+ * is left out: its new flows keep following the route. False when nothing is left. "Any" stays
+ * 0-65535. */
+bool policy_selector_normalise(const struct override_selector *s,
+			       struct override_selector *ret_selector);
 
 /* Finds the overrides among rules that stand (sorted). */
 int policy_places_adopt(const struct policy_model *m, const struct rule_vec *rules, uint64_t now_ms,
 			struct policy_places *ret_places) _must_check_;
-/* Gives each override of the model a table and priorities: its old ones where the order allows it. *ret_places has one entry per
- * override, in the model's order; those without room have table 0. */
-int policy_places_plan(const struct policy_model *m, const struct policy_places *old, uint64_t now_ms,
-		       struct policy_places *ret_places) _must_check_;
+/* Gives each override of the model a table and priorities: its old ones where the order allows it.
+ * *ret_places has one entry per override, in the model's order; those without room have table 0. */
+int policy_places_plan(const struct policy_model *m, const struct policy_places *old,
+		       uint64_t now_ms, struct policy_places *ret_places) _must_check_;
 
-/* Adds what should stand. `groups`: bit h for every group of the tree that stands already and therefore stays. */
-int policy_want_rules(const struct policy_model *m, const struct policy_places *places, uint16_t groups,
-		      struct policy_state *s) _must_check_;
-int policy_want_routes(const struct policy_model *m, const struct policy_places *places, struct policy_state *s) _must_check_;
-uint8_t policy_mark_bits(uint32_t mark_mask); /* how many bits the mask has; 0 when it is none that we can use */
+/* Adds what should stand. `groups`: bit h for every group of the tree that stands already and
+ * therefore stays. */
+int policy_want_rules(const struct policy_model *m, const struct policy_places *places,
+		      uint16_t groups, struct policy_state *s) _must_check_;
+int policy_want_routes(const struct policy_model *m, const struct policy_places *places,
+		       struct policy_state *s) _must_check_;
+uint8_t policy_mark_bits(
+	uint32_t mark_mask); /* how many bits the mask has; 0 when it is none that we can use */
 /* Groups of the tree whose anchor is among the rules (bit h). */
 uint16_t policy_groups(const struct policy_model *m, const struct rule_vec *rules);
 
-/* Reads everything with our rtm_protocol: rules, and routes in [first_table, last_table]. *s must be empty; it is sorted. */
-int policy_state_read(struct nl *nl, uint32_t first_table, uint32_t last_table, struct policy_state *s, struct err *e) _must_check_;
+/* Reads everything with our rtm_protocol: rules, and routes in [first_table, last_table]. *s must
+ * be empty; it is sorted. */
+int policy_state_read(struct nl *nl, uint32_t first_table, uint32_t last_table,
+		      struct policy_state *s, struct err *e) _must_check_;
 
 struct policy_written {
 	size_t changes, failed;
 	bool stale; /* what stands is not surely known any more: read again before the next write */
 };
-/* Writes the difference between `actual` and `want` and moves into `actual` what was written (`want` is used up). Refusals are counted,
- * the first one's sentence goes to *e. Negative when the socket failed or without memory. */
-int policy_write(struct nl *nl, struct policy_state *actual, struct policy_state *want, struct policy_written *ret_written,
-		 struct err *e) _must_check_;
+/* Writes the difference between `actual` and `want` and moves into `actual` what was written
+ * (`want` is used up). Refusals are counted, the first one's sentence goes to *e. Negative when the
+ * socket failed or without memory. */
+int policy_write(struct nl *nl, struct policy_state *actual, struct policy_state *want,
+		 struct policy_written *ret_written, struct err *e) _must_check_;
 
 struct policy {
 	struct nl *nl;
-	bool valid;   /* `actual` is what stands */
+	bool valid; /* `actual` is what stands */
 	bool adopted; /* `places` were looked for in the kernel once */
 	struct policy_state actual;
 	struct policy_places places;

@@ -5,10 +5,12 @@
 #include <string.h>
 #include "base/vec.h"
 
-/* Priorities left free in front of an override, so that others find room before and after it without moving it. */
+/* Priorities left free in front of an override, so that others find room before and after it
+ * without moving it. */
 #define PLACE_GAP 64
 
-bool policy_selector_normalise(const struct override_selector *s, struct override_selector *ret_selector)
+bool policy_selector_normalise(const struct override_selector *s,
+			       struct override_selector *ret_selector)
 {
 	struct override_selector n = *s;
 
@@ -48,8 +50,8 @@ static int places_add(struct policy_places *p, struct policy_place **ret_place)
 
 static bool selector_equal(const struct override_selector *a, const struct override_selector *b)
 {
-	return ip_prefix_equal(&a->to, &b->to) && a->proto == b->proto && a->ports.first == b->ports.first &&
-	       a->ports.last == b->ports.last;
+	return ip_prefix_equal(&a->to, &b->to) && a->proto == b->proto &&
+	       a->ports.first == b->ports.first && a->ports.last == b->ports.last;
 }
 
 static bool place_equal(const struct policy_place *a, const struct policy_place *b)
@@ -88,14 +90,17 @@ static int place_add_selector(struct policy_place *place, const struct override_
 }
 
 /* True for an override's lookup with its suppress rule right before it. */
-static bool is_pair(const struct policy_model *m, const struct rule *suppress, const struct rule *lookup)
+static bool is_pair(const struct policy_model *m, const struct rule *suppress,
+		    const struct rule *lookup)
 {
 	struct override_selector a = selector_of_rule(suppress), b = selector_of_rule(lookup);
 
-	return policy_rule_classify(suppress) == RULE_SUPPRESS && policy_rule_classify(lookup) == RULE_LOOKUP &&
-	       suppress->family == lookup->family && suppress->priority + 1 == lookup->priority &&
+	return policy_rule_classify(suppress) == RULE_SUPPRESS &&
+	       policy_rule_classify(lookup) == RULE_LOOKUP && suppress->family == lookup->family &&
+	       suppress->priority + 1 == lookup->priority &&
 	       lookup->table >= m->table_base + BINDING_TABLES &&
-	       lookup->table < m->table_base + BINDING_TABLES + OVERRIDE_TABLES && selector_equal(&a, &b);
+	       lookup->table < m->table_base + BINDING_TABLES + OVERRIDE_TABLES &&
+	       selector_equal(&a, &b);
 }
 
 int policy_places_adopt(const struct policy_model *m, const struct rule_vec *rules, uint64_t now_ms,
@@ -157,8 +162,8 @@ static uint32_t place_size(const struct policy_model *m, const struct policy_pla
 }
 
 /* Takes tables and priorities over from the last time, where the identity is the same. */
-static void places_inherit(struct policy_places *p, const struct policy_places *old, bool used[OVERRIDE_TABLES],
-			   const struct policy_model *m)
+static void places_inherit(struct policy_places *p, const struct policy_places *old,
+			   bool used[OVERRIDE_TABLES], const struct policy_model *m)
 {
 	uint32_t first = m->table_base + BINDING_TABLES;
 
@@ -179,8 +184,10 @@ static void places_inherit(struct policy_places *p, const struct policy_places *
 	}
 }
 
-/* A table is not given on in the very sync that takes it from another override: its rules still stand while routes are written. */
-static void places_number(struct policy_places *p, bool used[OVERRIDE_TABLES], const struct policy_model *m)
+/* A table is not given on in the very sync that takes it from another override: its rules still
+ * stand while routes are written. */
+static void places_number(struct policy_places *p, bool used[OVERRIDE_TABLES],
+			  const struct policy_model *m)
 {
 	uint32_t next = 0;
 
@@ -196,7 +203,8 @@ static void places_number(struct policy_places *p, bool used[OVERRIDE_TABLES], c
 	}
 }
 
-/* Forgets the priority of each override that is not behind its predecessors, or leaves too little room for them. */
+/* Forgets the priority of each override that is not behind its predecessors, or leaves too little
+ * room for them. */
 static void places_keep(struct policy_places *p, const struct policy_model *m)
 {
 	uint32_t low = m->rule_priority + OVERRIDE_FIRST;
@@ -219,8 +227,8 @@ static void places_keep(struct policy_places *p, const struct policy_model *m)
 }
 
 /* Gives priorities to the overrides i..end-1, which have none, between low and high. */
-static uint32_t places_fill(struct policy_places *p, const struct policy_model *m, size_t i, size_t end, uint32_t low,
-			    uint32_t high)
+static uint32_t places_fill(struct policy_places *p, const struct policy_model *m, size_t i,
+			    size_t end, uint32_t low, uint32_t high)
 {
 	uint32_t need = 0, count = 0, gap;
 
@@ -247,8 +255,8 @@ static uint32_t places_fill(struct policy_places *p, const struct policy_model *
 	return low;
 }
 
-int policy_places_plan(const struct policy_model *m, const struct policy_places *old, uint64_t now_ms,
-		       struct policy_places *ret_places)
+int policy_places_plan(const struct policy_model *m, const struct policy_places *old,
+		       uint64_t now_ms, struct policy_places *ret_places)
 {
 	_cleanup_(policy_places_clear) struct policy_places p = { 0 };
 	uint32_t low = m->rule_priority + OVERRIDE_FIRST;

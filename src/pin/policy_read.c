@@ -38,7 +38,8 @@ static int read_route(const struct nlmsghdr *nlh, void *arg)
 	int r;
 
 	/* The kernel filters the dump by protocol where it can. */
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) || rtm->rtm_protocol != RT_PROTOCOL_FLOWPIN)
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) ||
+	    rtm->rtm_protocol != RT_PROTOCOL_FLOWPIN)
 		return 0;
 	r = rt_decode_route(nlh, &route);
 	if (r == -EBADMSG || r == -ENOMSG)
@@ -62,7 +63,8 @@ static void read_again(void *arg)
 		route_clear(&s->routes.list[--s->routes.n]);
 }
 
-int policy_state_read(struct nl *nl, uint32_t first_table, uint32_t last_table, struct policy_state *s, struct err *e)
+int policy_state_read(struct nl *nl, uint32_t first_table, uint32_t last_table,
+		      struct policy_state *s, struct err *e)
 {
 	_cleanup_(freep) void *buf = malloc((size_t)MNL_SOCKET_BUFFER_SIZE);
 	struct reader reader = { .state = s, .first_table = first_table, .last_table = last_table };
@@ -72,13 +74,14 @@ int policy_state_read(struct nl *nl, uint32_t first_table, uint32_t last_table, 
 		return err_set(e, -ENOMEM, "out of memory");
 	for (size_t f = 0; r == 0 && f < ARRAY_SIZE(families); f++) {
 		reader.rules = s->rules.n;
-		r = nl_dump(nl, rt_request_dump(buf, RTM_GETRULE, families[f]), read_rule, read_again, &reader, e);
+		r = nl_dump(nl, rt_request_dump(buf, RTM_GETRULE, families[f]), read_rule,
+			    read_again, &reader, e);
 		if (r < 0)
 			return err_wrap(e, "policy rules could not be read");
 		reader.rules = s->rules.n;
 		reader.routes = s->routes.n;
-		r = nl_dump(nl, rt_request_route_dump(buf, families[f], 0, RT_PROTOCOL_FLOWPIN), read_route, read_again,
-			    &reader, e);
+		r = nl_dump(nl, rt_request_route_dump(buf, families[f], 0, RT_PROTOCOL_FLOWPIN),
+			    read_route, read_again, &reader, e);
 		if (r < 0)
 			return err_wrap(e, "routes could not be read");
 		reader.routes = s->routes.n;

@@ -6,17 +6,19 @@
 #include <string.h>
 #include "pin/policy_internal.h"
 
-/* Taking everything away, or only what must not outlive a daemon (--relax). What is what is told by content, so that it works
- * without a configuration. */
+/* Taking everything away, or only what must not outlive a daemon (--relax). What is what is told by
+ * content, so that it works without a configuration. */
 
-static bool is_override_table(const struct policy_model *numbers, const struct rule_vec *rules, uint32_t table)
+static bool is_override_table(const struct policy_model *numbers, const struct rule_vec *rules,
+			      uint32_t table)
 {
 	uint32_t first = numbers->table_base + BINDING_TABLES;
 
 	if (numbers->table_base != 0)
 		return table >= first && table - first < OVERRIDE_TABLES;
 	for (size_t i = 0; i < rules->n; i++)
-		if (rules->list[i].table == table && policy_rule_classify(&rules->list[i]) == RULE_LOOKUP)
+		if (rules->list[i].table == table &&
+		    policy_rule_classify(&rules->list[i]) == RULE_LOOKUP)
 			return true;
 	return false;
 }
@@ -52,7 +54,8 @@ static int keep_rules(const struct policy_state *actual, struct policy_state *ke
 	return r;
 }
 
-static int keep_routes(const struct policy_model *numbers, const struct policy_state *actual, struct policy_state *keep)
+static int keep_routes(const struct policy_model *numbers, const struct policy_state *actual,
+		       struct policy_state *keep)
 {
 	bool override = false;
 	uint32_t table = 0;
@@ -75,8 +78,8 @@ static int keep_routes(const struct policy_model *numbers, const struct policy_s
 	return r;
 }
 
-int policy_remove(struct policy *p, const struct policy_model *numbers, bool overrides_only, size_t *ret_removed,
-		  struct err *e)
+int policy_remove(struct policy *p, const struct policy_model *numbers, bool overrides_only,
+		  size_t *ret_removed, struct err *e)
 {
 	_cleanup_(policy_state_clear) struct policy_state actual = { 0 }, keep = { 0 };
 	struct policy_written written = { 0 };
@@ -84,7 +87,7 @@ int policy_remove(struct policy *p, const struct policy_model *numbers, bool ove
 	uint32_t first = numbers->table_base, last = first + BINDING_TABLES + OVERRIDE_TABLES - 1;
 	int r;
 
-	p->valid = false;
+	p->valid = p->adopted = false;
 	if (first == 0)
 		last = UINT32_MAX;
 	r = policy_state_read(p->nl, first, last, &actual, e);

@@ -17,8 +17,8 @@ static int add_blackhole(struct policy_state *s, const struct ip_prefix *prefix,
 	return policy_state_add_route(s, &route);
 }
 
-static int add_binding_route(struct policy_state *s, const struct policy_binding *b, const struct ip_prefix *prefix,
-			     uint32_t table)
+static int add_binding_route(struct policy_state *s, const struct policy_binding *b,
+			     const struct ip_prefix *prefix, uint32_t table)
 {
 	struct route route = {
 		.key = { .prefix = *prefix, .table = table, .metric = BINDING_METRIC },
@@ -33,9 +33,10 @@ static int add_binding_route(struct policy_state *s, const struct policy_binding
 	nh->gateway = b->gateway;
 	nh->ifindex = b->ifindex;
 	nh->weight = 1;
-	/* Always, whether or not the route that named the nexthop had it: the prefix that connects us to the gateway may be
-	 * away for a moment (an address that is being replaced), and in this table the kernel would look for it behind the
-	 * blackhole. The interface is known, so nothing is lost. */
+	/* Always, whether or not the route that named the nexthop had it: the prefix that connects
+	 * us to the gateway may be away for a moment (an address that is being replaced), and in
+	 * this table the kernel would look for it behind the blackhole. The interface is known, so
+	 * nothing is lost. */
 	nh->onlink = b->gateway.family != 0;
 	nh->encap_type = b->encap_type;
 	nh->encap_len = b->encap_len;
@@ -45,7 +46,8 @@ static int add_binding_route(struct policy_state *s, const struct policy_binding
 	return policy_state_add_route(s, &route);
 }
 
-static int add_binding(struct policy_state *s, const struct policy_model *m, const struct policy_binding *b)
+static int add_binding(struct policy_state *s, const struct policy_model *m,
+		       const struct policy_binding *b)
 {
 	uint32_t table = m->table_base + b->id;
 
@@ -87,7 +89,8 @@ static int add_override(struct policy_state *s, const struct override *o, uint32
 	return 0;
 }
 
-int policy_want_routes(const struct policy_model *m, const struct policy_places *places, struct policy_state *s)
+int policy_want_routes(const struct policy_model *m, const struct policy_places *places,
+		       struct policy_state *s)
 {
 	int r = 0;
 

@@ -29,7 +29,8 @@ uint16_t policy_groups(const struct policy_model *m, const struct rule_vec *rule
 		const struct rule *r = &rules->list[i];
 
 		if (policy_rule_classify(r) == RULE_ANCHOR && r->priority >= first &&
-		    r->priority < first + 16 * GROUP_SIZE && (r->priority - first) % GROUP_SIZE == 0)
+		    r->priority < first + 16 * GROUP_SIZE &&
+		    (r->priority - first) % GROUP_SIZE == 0)
 			groups |= (uint16_t)(1u << ((r->priority - first) / GROUP_SIZE));
 	}
 	return groups;
@@ -55,8 +56,8 @@ static int add_nop(struct policy_state *s, uint8_t family, uint32_t priority)
 	return policy_state_add_rule(s, &r);
 }
 
-static int add_goto(struct policy_state *s, uint8_t family, uint32_t priority, uint32_t target, uint32_t mark,
-		    uint32_t mask)
+static int add_goto(struct policy_state *s, uint8_t family, uint32_t priority, uint32_t target,
+		    uint32_t mark, uint32_t mask)
 {
 	struct rule r = rule_make(family, priority, FR_ACT_GOTO);
 
@@ -68,7 +69,8 @@ static int add_goto(struct policy_state *s, uint8_t family, uint32_t priority, u
 }
 
 /* One group of 16 ids: how one gets in, its anchor, and its way out. */
-static int add_group(struct policy_state *s, const struct policy_model *m, uint8_t family, unsigned h)
+static int add_group(struct policy_state *s, const struct policy_model *m, uint8_t family,
+		     unsigned h)
 {
 	unsigned shift = (unsigned)__builtin_ctz(m->mark_mask);
 	uint32_t high = m->mark_mask & ~(0xfu << shift);
@@ -81,13 +83,17 @@ static int add_group(struct policy_state *s, const struct policy_model *m, uint8
 	r = add_goto(s, family, anchor + GROUP_EXIT, m->rule_priority + TREE_END, 0, 0);
 	if (r < 0)
 		return r;
-	/* With a mask of four bits nothing is left above the low ones: the only group is entered by all that pass the guard. */
-	return add_goto(s, family, m->rule_priority + TREE_ENTRY + h, anchor, (uint32_t)h << (shift + 4), high);
+	/* With a mask of four bits nothing is left above the low ones: the only group is entered by
+	 * all that pass the guard. */
+	return add_goto(s, family, m->rule_priority + TREE_ENTRY + h, anchor,
+			(uint32_t)h << (shift + 4), high);
 }
 
-static int add_leaf(struct policy_state *s, const struct policy_model *m, uint8_t family, uint8_t id)
+static int add_leaf(struct policy_state *s, const struct policy_model *m, uint8_t family,
+		    uint8_t id)
 {
-	uint32_t priority = m->rule_priority + TREE_GROUP + GROUP_SIZE * (id >> 4) + GROUP_LEAF + (id & 15);
+	uint32_t priority =
+		m->rule_priority + TREE_GROUP + GROUP_SIZE * (id >> 4) + GROUP_LEAF + (id & 15);
 	struct rule r = rule_make(family, priority, FR_ACT_TO_TBL);
 
 	r.table = m->table_base + id;
@@ -97,7 +103,8 @@ static int add_leaf(struct policy_state *s, const struct policy_model *m, uint8_
 	return policy_state_add_rule(s, &r);
 }
 
-static int add_tree(struct policy_state *s, const struct policy_model *m, uint8_t family, uint16_t groups)
+static int add_tree(struct policy_state *s, const struct policy_model *m, uint8_t family,
+		    uint16_t groups)
 {
 	uint32_t p = m->rule_priority;
 	int r;
@@ -132,9 +139,10 @@ static bool rule_select(const struct override_selector *selector, struct rule *r
 	return true;
 }
 
-/* The rules of one override. *shielded turns true when one of them leads to the end of the overrides. */
-static int add_override(struct policy_state *s, const struct policy_model *m, const struct override *o,
-			const struct policy_place *place, bool *shielded)
+/* The rules of one override. *shielded turns true when one of them leads to the end of the
+ * overrides. */
+static int add_override(struct policy_state *s, const struct policy_model *m,
+			const struct override *o, const struct policy_place *place, bool *shielded)
 {
 	uint8_t family = o->to.addr.family;
 	uint32_t priority = place->pairs - (uint32_t)o->n_shields;
@@ -165,8 +173,8 @@ static int add_override(struct policy_state *s, const struct policy_model *m, co
 	return r;
 }
 
-int policy_want_rules(const struct policy_model *m, const struct policy_places *places, uint16_t groups,
-		      struct policy_state *s)
+int policy_want_rules(const struct policy_model *m, const struct policy_places *places,
+		      uint16_t groups, struct policy_state *s)
 {
 	bool shielded[ARRAY_SIZE(families)] = { false };
 	int r = 0;

@@ -21,7 +21,8 @@ int policy_state_add_rule(struct policy_state *s, const struct rule *rule)
 
 int policy_state_add_route(struct policy_state *s, struct route *route)
 {
-	struct route *list = vec_reserve(s->routes.list, s->routes.n, &s->routes.cap, sizeof(*list));
+	struct route *list =
+		vec_reserve(s->routes.list, s->routes.n, &s->routes.cap, sizeof(*list));
 
 	if (!list) {
 		route_clear(route);
@@ -73,8 +74,10 @@ int policy_rule_compare(const struct rule *a, const struct rule *b)
 	    (r = COMPARE(a->action, b->action)) || (r = COMPARE(a->table, b->table)) ||
 	    (r = COMPARE(a->target, b->target)) || (r = COMPARE(a->mark, b->mark)) ||
 	    (r = COMPARE(a->mark_mask, b->mark_mask)) || (r = prefix_compare(&a->dst, &b->dst)) ||
-	    (r = prefix_compare(&a->src, &b->src)) || (r = COMPARE(a->suppress_prefixlen, b->suppress_prefixlen)) ||
-	    (r = COMPARE(a->ip_proto, b->ip_proto)) || (r = COMPARE(a->dport_first, b->dport_first)) ||
+	    (r = prefix_compare(&a->src, &b->src)) ||
+	    (r = COMPARE(a->suppress_prefixlen, b->suppress_prefixlen)) ||
+	    (r = COMPARE(a->ip_proto, b->ip_proto)) ||
+	    (r = COMPARE(a->dport_first, b->dport_first)) ||
 	    (r = COMPARE(a->dport_last, b->dport_last)) || (r = strcmp(a->iif, b->iif)) ||
 	    (r = strcmp(a->oif, b->oif)))
 		return r;
@@ -85,7 +88,8 @@ int policy_route_compare_key(const struct route *a, const struct route *b)
 {
 	int r;
 
-	if ((r = COMPARE(a->key.table, b->key.table)) || (r = prefix_compare(&a->key.prefix, &b->key.prefix)) ||
+	if ((r = COMPARE(a->key.table, b->key.table)) ||
+	    (r = prefix_compare(&a->key.prefix, &b->key.prefix)) ||
 	    (r = COMPARE(a->key.tos, b->key.tos)))
 		return r;
 	return COMPARE(a->key.metric, b->key.metric);
@@ -95,9 +99,11 @@ static int nexthop_compare(const struct route_nexthop *a, const struct route_nex
 {
 	int r;
 
-	if ((r = COMPARE(a->ifindex, b->ifindex)) || (r = ip_addr_compare(&a->gateway, &b->gateway)) ||
+	if ((r = COMPARE(a->ifindex, b->ifindex)) ||
+	    (r = ip_addr_compare(&a->gateway, &b->gateway)) ||
 	    (r = COMPARE(a->weight, b->weight)) || (r = COMPARE(a->onlink, b->onlink)) ||
-	    (r = COMPARE(a->encap_type, b->encap_type)) || (r = COMPARE(a->encap_len, b->encap_len)))
+	    (r = COMPARE(a->encap_type, b->encap_type)) ||
+	    (r = COMPARE(a->encap_len, b->encap_len)))
 		return r;
 	return memcmp(a->encap, b->encap, a->encap_len);
 }
@@ -117,8 +123,9 @@ void policy_route_normalise(struct route *r)
 
 bool policy_route_equal(const struct route *a, const struct route *b)
 {
-	if (policy_route_compare_key(a, b) != 0 || a->protocol != b->protocol || a->type != b->type ||
-	    a->mtu != b->mtu || a->nh_id != b->nh_id || a->n_nexthops != b->n_nexthops)
+	if (policy_route_compare_key(a, b) != 0 || a->protocol != b->protocol ||
+	    a->type != b->type || a->mtu != b->mtu || a->nh_id != b->nh_id ||
+	    a->n_nexthops != b->n_nexthops)
 		return false;
 	for (size_t i = 0; i < a->n_nexthops; i++)
 		if (nexthop_compare(&a->nexthops[i], &b->nexthops[i]) != 0)

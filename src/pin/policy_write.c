@@ -15,12 +15,11 @@ enum op_kind {
 
 struct op {
 	enum op_kind kind;
-	uint8_t step;	/* within the kind: rules go class by class */
-	bool counted;	/* false: a helper, its success is no change of its own */
-	size_t old_i;	/* index in `actual`, or NONE */
-	size_t new_i;	/* index in `want`, or NONE */
+	uint8_t step; /* within the kind: rules go class by class */
+	size_t old_i; /* index in `actual`, or NONE */
+	size_t new_i; /* index in `want`, or NONE */
 	int code;
-	size_t seq;	/* in the order of adding */
+	size_t seq; /* in the order of adding */
 };
 #define NONE SIZE_MAX
 
@@ -47,18 +46,6 @@ static int op_add(struct writer *w, struct op op)
 	return 0;
 }
 
-static bool is_gatewayed(const struct route *r)
-{
-	return r->n_nexthops > 0 && r->nexthops->gateway.family != 0;
-}
-
-/* NLM_F_REPLACE of an IPv6 route works within a kind only (with or without gateway; fib6_add_rt2node() in net/ipv6/ip6_fib.c):
- * across kinds the old one would stay beside the new. */
-static bool replaces_badly(const struct route *from, const struct route *to)
-{
-	return to->key.prefix.addr.family == AF_INET6 && is_gatewayed(from) != is_gatewayed(to);
-}
-
 static int diff_routes(struct writer *w)
 {
 	const struct route_vec *old = &w->actual->routes, *new = &w->want->routes;
@@ -66,23 +53,17 @@ static int diff_routes(struct writer *w)
 	int r = 0;
 
 	while (r == 0 && (i < old->n || j < new->n)) {
-		int c = i == old->n ? 1 : j == new->n ? -1 : policy_route_compare_key(&old->list[i], &new->list[j]);
+		int c = i == old->n   ? 1
+			: j == new->n ? -1
+				      : policy_route_compare_key(&old->list[i], &new->list[j]);
 
 		if (c < 0) {
-			r = op_add(w, (struct op){ OP_ROUTE_DEL, 0, true, i++, NONE, 0, 0 });
+			r = op_add(w, (struct op){ OP_ROUTE_DEL, 0, i++, NONE, 0, 0 });
 		} else if (c > 0) {
-			r = op_add(w, (struct op){ OP_ROUTE_SET, 0, true, NONE, j++, 0, 0 });
+			r = op_add(w, (struct op){ OP_ROUTE_SET, 0, NONE, j++, 0, 0 });
 		} else {
-			bool same = policy_route_equal(&old->list[i], &new->list[j]);
-
-			if (!same && replaces_badly(&old->list[i], &new->list[j])) {
-				/* Taken away in the same phase as the new one is set: right before it. */
-				r = op_add(w, (struct op){ OP_ROUTE_SET, 0, false, i, NONE, 0, 0 });
-				if (r == 0)
-					r = op_add(w, (struct op){ OP_ROUTE_SET, 0, true, NONE, j, 0, 0 });
-			} else if (!same) {
-				r = op_add(w, (struct op){ OP_ROUTE_SET, 0, true, i, j, 0, 0 });
-			}
+			if (!policy_route_equal(&old->list[i], &new->list[j]))
+				r = op_add(w, (struct op){ OP_ROUTE_SET, 0, i, j, 0, 0 });
 			i++;
 			j++;
 		}
@@ -97,7 +78,9 @@ static int diff_rules(struct writer *w)
 	int r = 0;
 
 	while (r == 0 && (i < old->n || j < new->n)) {
-		int c = i == old->n ? 1 : j == new->n ? -1 : policy_rule_compare(&old->list[i], &new->list[j]);
+		int c = i == old->n   ? 1
+			: j == new->n ? -1
+				      : policy_rule_compare(&old->list[i], &new->list[j]);
 
 		if (c == 0) {
 			i++;
@@ -105,18 +88,18 @@ static int diff_rules(struct writer *w)
 		} else if (c < 0) {
 			uint8_t step = (uint8_t)(RULE_ENTRY - policy_rule_classify(&old->list[i]));
 
-			r = op_add(w, (struct op){ OP_RULE_DEL, step, true, i++, NONE, 0, 0 });
+			r = op_add(w, (struct op){ OP_RULE_DEL, step, i++, NONE, 0, 0 });
 		} else {
 			uint8_t step = (uint8_t)policy_rule_classify(&new->list[j]);
 
-			r = op_add(w, (struct op){ OP_RULE_ADD, step, true, NONE, j++, 0, 0 });
+			r = op_add(w, (struct op){ OP_RULE_ADD, step, NONE, j++, 0, 0 });
 		}
 	}
 	return r;
 }
 
-/* New before old: tables, then the rules that lead to them from the inside out; then away with old rules from the outside in, at
- * last with old routes. */
+/* New before old: tables, then the rules that lead to them from the inside out; then away with old
+ * rules from the outside in, at last with old routes. */
 static int op_order(const void *x, const void *y)
 {
 	const struct op *a = x, *b = y;
@@ -139,16 +122,16 @@ static struct nlmsghdr *route_delete(const struct writer *w, void *buf, size_t s
 	return rt_request_route(buf, size, RTM_DELROUTE, 0, &key);
 }
 
-static struct nlmsghdr *op_request(const struct writer *w, const struct op *op, void *buf, size_t size)
+static struct nlmsghdr *op_request(const struct writer *w, const struct op *op, void *buf,
+				   size_t size)
 {
 	switch (op->kind) {
 	case OP_ROUTE_SET:
-		if (op->new_i == NONE)
-			return route_delete(w, buf, size, op->old_i);
 		return rt_request_route(buf, size, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE,
 					&w->want->routes.list[op->new_i]);
 	case OP_RULE_ADD:
-		return rt_request_rule(buf, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, &w->want->rules.list[op->new_i]);
+		return rt_request_rule(buf, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL,
+				       &w->want->rules.list[op->new_i]);
 	case OP_RULE_DEL:
 		return rt_request_rule(buf, RTM_DELRULE, 0, &w->actual->rules.list[op->old_i]);
 	case OP_ROUTE_DEL:
@@ -175,13 +158,14 @@ static void op_failed(struct writer *w, struct op *op, int code, const char *why
 	op->code = code;
 	if (w->written.failed++ == 0)
 		err_set(w->e, code, "%s: %s", op_format(w, op, text), why);
-	/* What the kernel said it has, or has not, is not what we thought. A route that it refuses for its nexthop is no
-	 * surprise. */
+	/* What the kernel said it has, or has not, is not what we thought. A route that it refuses
+	 * for its nexthop is no surprise. */
 	if (op->kind != OP_ROUTE_SET)
 		w->written.stale = true;
 }
 
-static void on_answer(size_t index, const struct nlmsghdr *nlh _unused_, int code, const struct err *e, void *arg)
+static void on_answer(size_t index, const struct nlmsghdr *nlh _unused_, int code,
+		      const struct err *e, void *arg)
 {
 	struct writer *w = arg;
 	struct op *op = &w->ops[w->sent[index]];
@@ -192,9 +176,10 @@ static void on_answer(size_t index, const struct nlmsghdr *nlh _unused_, int cod
 		code = 0;
 	if (code < 0)
 		op_failed(w, op, code, e->text);
-	else if (op->counted)
+	else
 		w->written.changes++;
-	/* The kernel deletes the first rule that has what we named; with a selector that we cannot name it may be another. */
+	/* The kernel deletes the first rule that has what we named; with a selector that we cannot
+	 * name it may be another. */
 	if (op->kind == OP_RULE_DEL && w->actual->rules.list[op->old_i].other)
 		w->written.stale = true;
 	if (code == -ENOBUFS || code == -ETIMEDOUT)
@@ -217,8 +202,9 @@ static int send_ops(struct writer *w)
 		struct nlmsghdr *nlh = op_request(w, &w->ops[i], buf, size);
 
 		if (!nlh) {
-			op_failed(w, &w->ops[i], -E2BIG, "cannot be written (too many nexthops, or an encapsulation "
-							  "that is too long)");
+			op_failed(w, &w->ops[i], -E2BIG,
+				  "cannot be written (too many nexthops, or an encapsulation "
+				  "that is too long)");
 			continue;
 		}
 		r = nl_pipeline_add(w->pipeline, nlh);
@@ -237,11 +223,13 @@ static void swap_state(struct policy_state *a, struct policy_state *b)
 	*b = t;
 }
 
-/* What stands now: the old without what was taken away or replaced, and the new that was accepted. */
+/* What stands now: the old without what was taken away or replaced, and the new that was accepted.
+ */
 static int settle(struct writer *w)
 {
 	_cleanup_(policy_state_clear) struct policy_state now = { 0 };
-	_cleanup_(freep) bool *gone = calloc(w->actual->routes.n + w->actual->rules.n + 1, sizeof(*gone));
+	_cleanup_(freep) bool *gone =
+		calloc(w->actual->routes.n + w->actual->rules.n + 1, sizeof(*gone));
 	bool *rule_gone;
 	int r = 0;
 
@@ -258,8 +246,8 @@ static int settle(struct writer *w)
 			(rule ? rule_gone : gone)[op->old_i] = true;
 		if (op->new_i == NONE)
 			continue;
-		r = rule ? policy_state_add_rule(&now, &w->want->rules.list[op->new_i]) :
-			   policy_state_add_route(&now, &w->want->routes.list[op->new_i]);
+		r = rule ? policy_state_add_rule(&now, &w->want->rules.list[op->new_i])
+			 : policy_state_add_route(&now, &w->want->routes.list[op->new_i]);
 	}
 	for (size_t i = 0; r == 0 && i < w->actual->rules.n; i++)
 		if (!rule_gone[i])
@@ -281,10 +269,12 @@ static void writer_clear(struct writer *w)
 	nl_pipeline_free(w->pipeline);
 }
 
-int policy_write(struct nl *nl, struct policy_state *actual, struct policy_state *want, struct policy_written *ret_written,
-		 struct err *e)
+int policy_write(struct nl *nl, struct policy_state *actual, struct policy_state *want,
+		 struct policy_written *ret_written, struct err *e)
 {
-	_cleanup_(writer_clear) struct writer w = { .nl = nl, .actual = actual, .want = want, .e = e };
+	_cleanup_(writer_clear) struct writer w = {
+		.nl = nl, .actual = actual, .want = want, .e = e
+	};
 	int r;
 
 	r = diff_routes(&w);

@@ -98,12 +98,14 @@ bool ruleset_owned(const struct ruleset *r);
 
 /* Asks for single pins, many a call: *ret_binding[i] is the id of tuple i's pin, 0 when there is none. */
 int ruleset_pins_get(struct ruleset *r, const struct tuple *tuples, size_t n, uint8_t *ret_bindings, struct err *e) _must_check_;
-/* Deletes and adds pins, batches of at most 1,000 operations; one that is gone is fine. */
+/* Deletes and adds pins, transactions of at most 1,000 operations; one that is gone is fine, one that stands is replaced. Tuples of a
+ * zone, of protocols without ports and bindings of 0 are passed over. -ENFILE: the map is full (what went before stays). */
 int ruleset_pins_delete(struct ruleset *r, const struct tuple *tuples, size_t n, struct err *e) _must_check_;
 int ruleset_pins_add(struct ruleset *r, const struct ruleset_pin *pins, size_t n, struct err *e) _must_check_;
 
 /* Walks both pin maps in steps, for adoption at start: begin, then step until it returns 0. Step returns 1 for more, calls fn for each pin,
- * reads at most `max_datagrams`, waits for nothing but the kernel. */
+ * reads at most `max_datagrams`, waits for nothing but the kernel. A map that packets write to meanwhile is never walked exactly: a pin
+ * may come twice or be missed. -EBUSY from begin while one runs. */
 typedef void (*ruleset_pin_fn)(const struct tuple *t, uint8_t binding, void *arg);
 int ruleset_pins_dump_begin(struct ruleset *r) _must_check_;
 int ruleset_pins_dump_step(struct ruleset *r, unsigned max_datagrams, ruleset_pin_fn fn, void *arg);

@@ -13,9 +13,9 @@
 #include "netlink/rt.h"
 #include "pin/policy.h"
 
-
-/* Policy routing against the kernel, in a network namespace of its own: two links, 10.1/16 and fd01::/64 on v0, 10.2/16 and
- * fd02::/64 on v1; main sends the service through 10.2.0.9 / fd02::9. */
+/* Policy routing against the kernel, in a network namespace of its own: two links, 10.1/16 and
+ * fd01::/64 on v0, 10.2/16 and fd02::/64 on v1; main sends the service through 10.2.0.9 / fd02::9.
+ */
 
 #define MASK 0xff000000u
 #define SHIFT 24
@@ -62,7 +62,8 @@ static inline char *all_rules(void)
 static inline char *all_routes(void)
 {
 	/* A link that was down and up again has its own routes in another order, or not yet. */
-	return output_of("{ ip route show table all; ip -6 route show table all; } | grep -v 'proto kernel' | sort");
+	return output_of("{ ip route show table all; ip -6 route show table all; } | grep -v "
+			 "'proto kernel' | sort");
 }
 
 static inline struct ip_addr addr(const char *text)
@@ -94,7 +95,7 @@ static inline int on_lookup(const struct nlmsghdr *nlh, void *arg)
 	struct lookup *l = arg;
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct rtmsg)) {
+	mnl_attr_for_each (attr, nlh, sizeof(struct rtmsg)) {
 		uint16_t type = mnl_attr_get_type(attr);
 
 		if (type == RTA_OIF)
@@ -103,17 +104,20 @@ static inline int on_lookup(const struct nlmsghdr *nlh, void *arg)
 			const struct rtvia *via = mnl_attr_get_payload(attr);
 
 			l->gateway.family = (uint8_t)via->rtvia_family;
-			memcpy(l->gateway.bytes, via->rtvia_addr, mnl_attr_get_payload_len(attr) - sizeof(*via));
+			memcpy(l->gateway.bytes, via->rtvia_addr,
+			       mnl_attr_get_payload_len(attr) - sizeof(*via));
 		}
 		if (type == RTA_GATEWAY) {
 			l->gateway.family = rtm->rtm_family;
-			memcpy(l->gateway.bytes, mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr));
+			memcpy(l->gateway.bytes, mnl_attr_get_payload(attr),
+			       mnl_attr_get_payload_len(attr));
 		}
 	}
 	return 0;
 }
 
-static inline struct lookup lookup(struct fixture *f, const char *to, uint32_t mark, uint8_t proto, uint16_t dport)
+static inline struct lookup lookup(struct fixture *f, const char *to, uint32_t mark, uint8_t proto,
+				   uint16_t dport)
 {
 	char buf[512];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -137,7 +141,8 @@ static inline struct lookup lookup(struct fixture *f, const char *to, uint32_t m
 	return l;
 }
 
-static inline void assert_via(struct fixture *f, const char *to, uint32_t mark, uint8_t proto, uint16_t dport, const char *gateway)
+static inline void assert_via(struct fixture *f, const char *to, uint32_t mark, uint8_t proto,
+			      uint16_t dport, const char *gateway)
 {
 	struct lookup l = lookup(f, to, mark, proto, dport);
 	char text[IP_ADDR_TEXT];
@@ -190,10 +195,14 @@ static inline int setup(void **state)
 	*state = f;
 	if (unshare(CLONE_NEWNET) < 0)
 		return 0; /* every test says so and is skipped */
-	run("ip link set lo up && sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0");
-	run("for i in 0 1; do ip link add v$i type veth peer name p$i && ip link set p$i up && ip link set v$i up &&"
-	    " ip addr add 10.$((i+1)).255.1/16 dev v$i && ip addr add fd0$((i+1))::ffff/64 dev v$i nodad || exit 1; done");
-	run("ip route add 1.1.1.1 via " MAIN_GATEWAY " && ip -6 route add 2001:db8::1 via " MAIN_GATEWAY6);
+	run("ip link set lo up && sysctl -qw net.ipv6.conf.all.accept_dad=0 "
+	    "net.ipv6.conf.default.accept_dad=0");
+	run("for i in 0 1; do ip link add v$i type veth peer name p$i && ip link set p$i up && ip "
+	    "link set v$i up &&"
+	    " ip addr add 10.$((i+1)).255.1/16 dev v$i && ip addr add fd0$((i+1))::ffff/64 dev v$i "
+	    "nodad || exit 1; done");
+	run("ip route add 1.1.1.1 via " MAIN_GATEWAY
+	    " && ip -6 route add 2001:db8::1 via " MAIN_GATEWAY6);
 	f->v0 = if_nametoindex("v0");
 	f->v1 = if_nametoindex("v1");
 	assert_int_equal(nl_open(NETLINK_ROUTE, &f->nl), 0);
@@ -201,7 +210,9 @@ static inline int setup(void **state)
 	f->prefixes[0] = prefix("1.1.1.1/32");
 	f->prefixes[1] = prefix("2001:db8::1/128");
 	f->service = (struct service){ .name = "web", .prefixes = f->prefixes, .n_prefixes = 2 };
-	f->model = (struct policy_model){ .bindings = f->bindings, .mark_mask = MASK, .table_base = BASE,
+	f->model = (struct policy_model){ .bindings = f->bindings,
+					  .mark_mask = MASK,
+					  .table_base = BASE,
 					  .rule_priority = PRIORITY };
 	f->rules_before = all_rules();
 	f->routes_before = all_routes();
@@ -235,8 +246,13 @@ static inline void add_binding(struct fixture *f, uint8_t id, bool v6)
 	char text[IP_ADDR_TEXT];
 
 	snprintf(text, sizeof(text), v6 ? "fd01::%x" : "10.1.0.%u", id);
-	*b = (struct policy_binding){ .id = id, .service = &f->service, .gateway = addr(text), .ifindex = f->v0,
-				      .families = v6 ? 3 : 1, .mtu = id % 2 ? 1400 : 0, .link_up = true };
+	*b = (struct policy_binding){ .id = id,
+				      .service = &f->service,
+				      .gateway = addr(text),
+				      .ifindex = f->v0,
+				      .families = v6 ? 3 : 1,
+				      .mtu = id % 2 ? 1400 : 0,
+				      .link_up = true };
 }
 
 static inline void assert_clean(struct fixture *f)

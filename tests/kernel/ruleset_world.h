@@ -182,7 +182,8 @@ static inline _unused_ void world_destroy(struct world *w)
 	close(w->home);
 }
 
-/* A non-blocking socket of the client with a source port of its own; type SOCK_STREAM or SOCK_DGRAM. */
+/* A non-blocking socket of the client with a source port of its own; type SOCK_STREAM or SOCK_DGRAM. SOCK_RAW: `port` is the
+ * protocol. */
 static inline _unused_ int world_client(const struct world *w, int family, int type, uint16_t port)
 {
 	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(port) };
@@ -195,9 +196,11 @@ static inline _unused_ int world_client(const struct world *w, int family, int t
 
 	if (ns < 0 || setns(ns, CLONE_NEWNET) < 0)
 		return -1;
-	fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, type == SOCK_RAW ? port : 0);
 	if (setns(w->home, CLONE_NEWNET) < 0)
 		abort();
+	if (type == SOCK_RAW)
+		return fd;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(fd, family == AF_INET ? (void *)&a4 : (void *)&a6, family == AF_INET ? sizeof(a4) : sizeof(a6)) < 0)
 		return -1;

@@ -20,14 +20,16 @@ static void test_marks_lead_to_their_nexthops(void **state)
 
 	need_world(f);
 	add_all(f);
-	/* Tree: 3 and 16 x 3 and 255 per family; 255 routes and blackholes for IPv4, 55 of each for IPv6. */
+	/* Tree: 3 and 16 x 3 and 255 per family; 255 routes and blackholes for IPv4, 55 of each for
+	 * IPv6. */
 	assert_int_equal(sync_now(f), 2 * (3 + 48 + 255) + 2 * 255 + 2 * 55);
 	assert_int_equal(sync_now(f), 0);
 	assert_int_equal(differences(f), 0);
 	for (unsigned id = 1; id <= 255; id++) {
 		snprintf(text, sizeof(text), id > 200 ? "fd01::%x" : "10.1.0.%u", id);
 		assert_via(f, "1.1.1.1", id << SHIFT | 0x1234, 0, 0, text);
-		assert_via(f, "2001:db8::1", id << SHIFT | 0x1234, 0, 0, id > 200 ? text : MAIN_GATEWAY6);
+		assert_via(f, "2001:db8::1", id << SHIFT | 0x1234, 0, 0,
+			   id > 200 ? text : MAIN_GATEWAY6);
 	}
 	assert_via(f, "1.1.1.1", 0x1234, 0, 0, MAIN_GATEWAY);
 	assert_via(f, "2001:db8::1", 0, 0, 0, MAIN_GATEWAY6);
@@ -88,11 +90,15 @@ static void test_repairs_what_others_touched(void **state)
 	for (uint8_t id = 1; id <= 20; id++)
 		add_binding(f, id, true);
 	sync_now(f);
-	/* A leaf, an anchor, a route, an IPv6 blackhole; a wrong leaf and a strange route of "ours"; others' rule at our priority. */
-	run("ip rule del priority 10022 && ip rule del priority 10020 && ip route del 1.1.1.1 table 17005 metric 1024 &&"
+	/* A leaf, an anchor, a route, an IPv6 blackhole; a wrong leaf and a strange route of
+	 * "ours"; others' rule at our priority. */
+	run("ip rule del priority 10022 && ip rule del priority 10020 && ip route del 1.1.1.1 "
+	    "table 17005 metric 1024 &&"
 	    " ip -6 route del 2001:db8::1 table 17007 metric 4294967295");
-	run("ip rule del priority 10025 && ip rule add priority 10025 fwmark 0x4000000/0xff000000 lookup 17009 protocol 157");
-	run("ip route add 9.9.9.9 via 10.1.0.1 table 17009 proto 157 && ip rule add priority 10023 fwmark 99 lookup main");
+	run("ip rule del priority 10025 && ip rule add priority 10025 fwmark 0x4000000/0xff000000 "
+	    "lookup 17009 protocol 157");
+	run("ip route add 9.9.9.9 via 10.1.0.1 table 17009 proto 157 && ip rule add priority 10023 "
+	    "fwmark 99 lookup main");
 	assert_int_equal(differences(f), 7);
 	assert_int_equal(sync_now(f), 0); /* not told yet */
 	policy_invalidate(f->policy);
@@ -101,8 +107,10 @@ static void test_repairs_what_others_touched(void **state)
 	assert_via(f, "1.1.1.1", 1u << SHIFT, 0, 0, "fd01::1");
 	assert_via(f, "1.1.1.1", 4u << SHIFT, 0, 0, "fd01::4");
 	run("ip rule del priority 10023 fwmark 99 lookup main");
-	/* A flush takes all rules but `local`; main and default are put back by hand as its user would. */
-	run("ip rule flush && ip rule add priority 32766 lookup main && ip rule add priority 32767 lookup default");
+	/* A flush takes all rules but `local`; main and default are put back by hand as its user
+	 * would. */
+	run("ip rule flush && ip rule add priority 32766 lookup main && ip rule add priority 32767 "
+	    "lookup default");
 	assert_via(f, "1.1.1.1", 1u << SHIFT, 0, 0, MAIN_GATEWAY);
 	policy_invalidate(f->policy);
 	assert_int_equal(sync_now(f), 3 + 2 * 3 + 20);
@@ -189,7 +197,8 @@ static int on_notification(const struct nlmsghdr *nlh, void *arg)
 
 static void test_tells_foreign_changes(void **state)
 {
-	static const unsigned groups[] = { RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
+	static const unsigned groups[] = { RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
+					   RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
 	static const struct {
 		const char *command;
 		unsigned foreign;
@@ -198,8 +207,10 @@ static void test_tells_foreign_changes(void **state)
 		{ "ip -6 rule del priority 10022", 1 },
 		{ "ip route del 1.1.1.1 table 17001 metric 1024", 1 },
 		{ "ip -6 route del 2001:db8::1 table 17001 metric 1024", 1 },
-		{ "ip route add 9.9.9.9 via 10.1.0.1 && ip rule add priority 10022 lookup main && ip route del 9.9.9.9 &&"
-		  " ip rule del priority 10022", 0 },
+		{ "ip route add 9.9.9.9 via 10.1.0.1 && ip rule add priority 10022 lookup main && "
+		  "ip route del 9.9.9.9 &&"
+		  " ip rule del priority 10022",
+		  0 },
 	};
 	struct fixture *f = *state;
 	struct monitor m = { .f = f };

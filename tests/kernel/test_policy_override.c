@@ -5,24 +5,38 @@
 
 static struct route_nexthop hop(const char *gateway, uint32_t ifindex, uint16_t weight)
 {
-	return (struct route_nexthop){ .gateway = addr(gateway), .ifindex = ifindex, .weight = weight };
+	return (struct route_nexthop){ .gateway = addr(gateway),
+				       .ifindex = ifindex,
+				       .weight = weight };
 }
 
-/* The gateway's view of `0.0.0.0/0`: two uplinks of which the first is off, port 80 and 443 only. */
+/* The gateway's view of `0.0.0.0/0`: two uplinks of which the first is off, port 80 and 443 only.
+ */
 static void test_override(void **state)
 {
 	struct fixture *f = *state;
 	struct route_nexthop rest = hop("10.2.0.2", f->v1, 1);
-	struct route route = { .key = { .prefix = prefix("0.0.0.0/0") }, .type = RTN_UNICAST, .nexthops = &rest,
-			       .n_nexthops = 1, .mtu = 1300 };
+	struct route route = { .key = { .prefix = prefix("0.0.0.0/0") },
+			       .type = RTN_UNICAST,
+			       .nexthops = &rest,
+			       .n_nexthops = 1,
+			       .mtu = 1300 };
 	struct override_selector selectors[] = {
 		{ .to = prefix("0.0.0.0/0"), .proto = IPPROTO_TCP, .ports = { 80, 80 } },
 		{ .to = prefix("0.0.0.0/0"), .proto = IPPROTO_TCP, .ports = { 60000, 65535 } },
 		{ .to = prefix("0.0.0.0/0"), .proto = IPPROTO_TCP, .ports = { 65535, 65535 } },
 	};
-	struct override_selector shield = { .to = prefix("8.8.4.0/24"), .proto = IPPROTO_TCP, .ports = { 80, 80 } };
-	struct override o[2] = { { .service = "inet", .to = prefix("0.0.0.0/0"), .selectors = selectors, .n_selectors = 3,
-				   .shields = &shield, .n_shields = 1, .source_table = RT_TABLE_MAIN, .routes = &route,
+	struct override_selector shield = { .to = prefix("8.8.4.0/24"),
+					    .proto = IPPROTO_TCP,
+					    .ports = { 80, 80 } };
+	struct override o[2] = { { .service = "inet",
+				   .to = prefix("0.0.0.0/0"),
+				   .selectors = selectors,
+				   .n_selectors = 3,
+				   .shields = &shield,
+				   .n_shields = 1,
+				   .source_table = RT_TABLE_MAIN,
+				   .routes = &route,
 				   .n_routes = 1 } };
 	struct override_place place, again;
 	struct override second;
@@ -30,7 +44,8 @@ static void test_override(void **state)
 	size_t removed;
 
 	need_world(f);
-	run("ip route add default proto bird nexthop via 10.1.0.2 dev v0 nexthop via 10.2.0.2 dev v1 &&"
+	run("ip route add default proto bird nexthop via 10.1.0.2 dev v0 nexthop via 10.2.0.2 dev "
+	    "v1 &&"
 	    " ip route add 5.0.0.0/8 via 10.1.0.5");
 	add_binding(f, 1, false);
 	sync_now(f);
@@ -49,11 +64,13 @@ static void test_override(void **state)
 		assert_via(f, to, 0, IPPROTO_TCP, 80, "10.2.0.2");
 		assert_via(f, to, 0, IPPROTO_TCP, 65534, "10.2.0.2");
 	}
-	/* The LAN, a more specific route, a pinned flow and the shielded service stay as they were. */
+	/* The LAN, a more specific route, a pinned flow and the shielded service stay as they were.
+	 */
 	assert_via(f, "10.1.0.77", 0, IPPROTO_TCP, 80, "");
 	assert_via(f, "5.1.1.1", 0, IPPROTO_TCP, 80, "10.1.0.5");
 	assert_via(f, "1.1.1.1", 1u << SHIFT, IPPROTO_TCP, 80, "10.1.0.1");
-	/* Other ports, protocols and the shielded network see the multipath route: both uplinks over a few destinations. */
+	/* Other ports, protocols and the shielded network see the multipath route: both uplinks
+	 * over a few destinations. */
 	for (int kind = 0; kind < 3; kind++) {
 		unsigned seen = 0;
 
@@ -61,8 +78,10 @@ static void test_override(void **state)
 			char to[IP_ADDR_TEXT];
 			struct lookup l;
 
-			snprintf(to, sizeof(to), kind == 2 ? "8.8.4.%u" : "8.8.%u.8", kind == 2 ? i : 10 + i);
-			l = lookup(f, to, 0, kind == 1 ? IPPROTO_UDP : IPPROTO_TCP, kind == 0 ? 81 : 80);
+			snprintf(to, sizeof(to), kind == 2 ? "8.8.4.%u" : "8.8.%u.8",
+				 kind == 2 ? i : 10 + i);
+			l = lookup(f, to, 0, kind == 1 ? IPPROTO_UDP : IPPROTO_TCP,
+				   kind == 0 ? 81 : 80);
 			seen |= l.oif == f->v0 ? 1 : 2;
 		}
 		assert_int_equal(seen, 3);
@@ -81,7 +100,9 @@ static void test_override(void **state)
 	second.to = prefix("7.0.0.0/8");
 	second.len = 8;
 	second.n_selectors = 1;
-	struct override_selector narrow = { .to = second.to, .proto = IPPROTO_TCP, .ports = { 0, 65535 } };
+	struct override_selector narrow = { .to = second.to,
+					    .proto = IPPROTO_TCP,
+					    .ports = { 0, 65535 } };
 	struct route_nexthop rest2 = hop("10.1.0.8", f->v0, 1);
 	struct route route2 = route;
 
@@ -98,7 +119,8 @@ static void test_override(void **state)
 	assert_via(f, "8.8.9.8", 0, IPPROTO_TCP, 80, "10.2.0.3");
 	assert_int_equal(policy_override_place(f->policy, 1, &again), 0);
 	assert_int_equal(again.table, place.table);
-	/* And away again; then --relax takes the other, the anchor and the blackhole, and leaves the tree. */
+	/* And away again; then --relax takes the other, the anchor and the blackhole, and leaves
+	 * the tree. */
 	o[0] = o[1];
 	f->model.n_overrides = 1;
 	assert_int_equal(sync_now(f), 3);
@@ -116,11 +138,25 @@ static void test_remove_without_numbers(void **state)
 {
 	struct fixture *f = *state;
 	struct route_nexthop rest = hop("10.2.0.2", f->v1, 1);
-	struct route route = { .key = { .prefix = f->prefixes[0] }, .type = RTN_UNICAST, .nexthops = &rest, .n_nexthops = 1 };
-	struct override_selector selector = { .to = f->prefixes[0], .proto = IPPROTO_TCP, .ports = { 0, 65535 } };
-	struct override_selector shield = { .to = f->prefixes[0], .proto = IPPROTO_TCP, .ports = { 443, 443 } };
-	struct override o = { .to = f->prefixes[0], .selectors = &selector, .n_selectors = 1, .shields = &shield,
-			      .n_shields = 1, .source_table = RT_TABLE_MAIN, .len = 32, .routes = &route, .n_routes = 1 };
+	struct route route = { .key = { .prefix = f->prefixes[0] },
+			       .type = RTN_UNICAST,
+			       .nexthops = &rest,
+			       .n_nexthops = 1 };
+	struct override_selector selector = { .to = f->prefixes[0],
+					      .proto = IPPROTO_TCP,
+					      .ports = { 0, 65535 } };
+	struct override_selector shield = { .to = f->prefixes[0],
+					    .proto = IPPROTO_TCP,
+					    .ports = { 443, 443 } };
+	struct override o = { .to = f->prefixes[0],
+			      .selectors = &selector,
+			      .n_selectors = 1,
+			      .shields = &shield,
+			      .n_shields = 1,
+			      .source_table = RT_TABLE_MAIN,
+			      .len = 32,
+			      .routes = &route,
+			      .n_routes = 1 };
 	const struct policy_model nothing = { 0 };
 	struct err e = { 0 };
 	size_t removed = 0;
@@ -150,13 +186,22 @@ static void test_many_override_routes(void **state)
 	struct fixture *f = *state;
 	struct route *routes = calloc(N, sizeof(*routes));
 	struct route_nexthop rest[2] = { hop("10.2.0.2", f->v1, 3), hop("10.1.0.2", f->v0, 1) };
-	struct override_selector selector = { .to = prefix("20.0.0.0/8"), .proto = IPPROTO_TCP, .ports = { 0, 65535 } };
-	struct override o = { .to = prefix("20.0.0.0/8"), .selectors = &selector, .n_selectors = 1,
-			      .source_table = RT_TABLE_MAIN, .len = 24, .routes = routes, .n_routes = N };
+	struct override_selector selector = { .to = prefix("20.0.0.0/8"),
+					      .proto = IPPROTO_TCP,
+					      .ports = { 0, 65535 } };
+	struct override o = { .to = prefix("20.0.0.0/8"),
+			      .selectors = &selector,
+			      .n_selectors = 1,
+			      .source_table = RT_TABLE_MAIN,
+			      .len = 24,
+			      .routes = routes,
+			      .n_routes = N };
 
 	need_world(f);
 	for (size_t i = 0; i < N; i++) {
-		routes[i] = (struct route){ .key.prefix = prefix("20.0.0.0/24"), .type = RTN_UNICAST, .nexthops = rest,
+		routes[i] = (struct route){ .key.prefix = prefix("20.0.0.0/24"),
+					    .type = RTN_UNICAST,
+					    .nexthops = rest,
 					    .n_nexthops = 2 };
 		routes[i].key.prefix.addr.bytes[1] = (uint8_t)(i >> 8);
 		routes[i].key.prefix.addr.bytes[2] = (uint8_t)i;
@@ -175,8 +220,9 @@ static void test_many_override_routes(void **state)
 	remove_all(f);
 }
 
-/* Follows the kernel's notifications and checks that no state between is a wrong one: a goto always has its target, an
- * override's lookup never stands without its suppress rule, and no rule leads to a table that is still (or already) empty. */
+/* Follows the kernel's notifications and checks that no state between is a wrong one: a goto always
+ * has its target, an override's lookup never stands without its suppress rule, and no rule leads to
+ * a table that is still (or already) empty. */
 struct order {
 	bool standing[2][20000]; /* a rule, by family and priority - PRIORITY */
 	uint32_t target[2][20000];
@@ -219,7 +265,8 @@ static int on_order(const struct nlmsghdr *nlh, void *arg)
 		order_rule(o, &rule, nlh->nlmsg_type == RTM_NEWRULE);
 	} else if (rt_decode_route(nlh, &route) == 0) {
 		if (route.key.table >= BASE && route.key.table < BASE + 512)
-			o->routes[route.key.table - BASE] += nlh->nlmsg_type == RTM_NEWROUTE ? 1 : -1u;
+			o->routes[route.key.table - BASE] +=
+				nlh->nlmsg_type == RTM_NEWROUTE ? 1 : -1u;
 		route_clear(&route);
 	}
 	return 0;
@@ -227,15 +274,30 @@ static int on_order(const struct nlmsghdr *nlh, void *arg)
 
 static void test_order_of_writing(void **state)
 {
-	static const unsigned groups[] = { RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
+	static const unsigned groups[] = { RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
+					   RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
 	struct fixture *f = *state;
 	struct route_nexthop rest = hop("10.2.0.2", f->v1, 1);
-	struct route route = { .key = { .prefix = f->prefixes[0] }, .type = RTN_UNICAST, .nexthops = &rest, .n_nexthops = 1 };
-	struct override_selector selectors[] = { { .to = f->prefixes[0], .proto = IPPROTO_TCP, .ports = { 80, 80 } },
-						 { .to = f->prefixes[0], .proto = IPPROTO_UDP, .ports = { 80, 80 } } };
-	struct override_selector shield = { .to = f->prefixes[0], .proto = IPPROTO_TCP, .ports = { 443, 443 } };
-	struct override o = { .to = f->prefixes[0], .selectors = selectors, .n_selectors = 2, .shields = &shield,
-			      .n_shields = 1, .source_table = RT_TABLE_MAIN, .len = 32, .routes = &route, .n_routes = 1 };
+	struct route route = { .key = { .prefix = f->prefixes[0] },
+			       .type = RTN_UNICAST,
+			       .nexthops = &rest,
+			       .n_nexthops = 1 };
+	struct override_selector selectors[] = {
+		{ .to = f->prefixes[0], .proto = IPPROTO_TCP, .ports = { 80, 80 } },
+		{ .to = f->prefixes[0], .proto = IPPROTO_UDP, .ports = { 80, 80 } }
+	};
+	struct override_selector shield = { .to = f->prefixes[0],
+					    .proto = IPPROTO_TCP,
+					    .ports = { 443, 443 } };
+	struct override o = { .to = f->prefixes[0],
+			      .selectors = selectors,
+			      .n_selectors = 2,
+			      .shields = &shield,
+			      .n_shields = 1,
+			      .source_table = RT_TABLE_MAIN,
+			      .len = 32,
+			      .routes = &route,
+			      .n_routes = 1 };
 	_cleanup_(freep) struct order *order = calloc(1, sizeof(*order));
 	_cleanup_(nl_closep) struct nl *nl = NULL;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <poll.h>
 #include "kernel/ruleset_steps.h"
+#include "pin/ruleset_internal.h"
 
 /* Pins: written and read one by one, and made by packets that cross the gateway. */
 
@@ -39,9 +40,8 @@ static size_t walk(struct ruleset *r, struct walked *d)
 	return d->n;
 }
 
-static void test_pins(void **state)
+static void check_pins(struct world *w, bool can_destroy)
 {
-	WORLD_OR_SKIP(state);
 	struct ruleset *r = open_ruleset(false);
 	struct ruleset_pin pins[] = {
 		{ world_tuple("12.12.12.2", 1000, "1.1.1.1", 80, IPPROTO_TCP), WEB_1, 60 },
@@ -55,6 +55,7 @@ static void test_pins(void **state)
 	struct walked d;
 	struct err e = { 0 };
 
+	r->can_destroy = can_destroy;
 	sync_ok(r, &w->model);
 	pins[4].tuple.zone = 7;
 	for (size_t i = 0; i < ARRAY_SIZE(pins); i++)
@@ -74,6 +75,19 @@ static void test_pins(void **state)
 	assert_memory_equal(got, ((uint8_t[5]){ 0 }), sizeof(got));
 	assert_int_equal(walk(r, &d), 0);
 	ruleset_free(r);
+}
+
+static void test_pins(void **state)
+{
+	WORLD_OR_SKIP(state);
+	check_pins(w, true);
+}
+
+/* As on a kernel before 6.3, which refuses to delete what is not there. */
+static void test_pins_without_destroy(void **state)
+{
+	WORLD_OR_SKIP(state);
+	check_pins(w, false);
 }
 
 struct many {
@@ -243,6 +257,62 @@ static void test_new_syn_forgets_old_pin(void **state)
 	ruleset_free(r);
 }
 
+/* What a router before the client sends when a packet of the server, from `port` of the VIP to the client's 3000, is too big. */
+static void send_too_big(struct world *w, int family, uint16_t port)
+{
+	struct sockaddr_in to4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 to6 = { .sin6_family = AF_INET6 };
+	uint8_t m4[8 + 20 + 8] = { 3, 4, 0, 0, 0, 0, 5, 0, 0x45, [17] = IPPROTO_UDP }, m6[8 + 40 + 8] = { 2, [8] = 0x60, [14] = IPPROTO_UDP };
+	uint8_t *ports = family == AF_INET ? m4 + 28 : m6 + 48;
+	uint32_t sum = 0;
+	int fd = world_client(w, family, SOCK_RAW, family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+
+	assert_true(fd >= 0);
+	inet_pton(AF_INET, "1.1.1.1", &to4.sin_addr);
+	inet_pton(AF_INET6, "2001:db8::1", &to6.sin6_addr);
+	memcpy(m4 + 20, &to4.sin_addr, 4);
+	inet_pton(AF_INET, "12.12.12.2", m4 + 24);
+	memcpy(m6 + 16, &to6.sin6_addr, 16);
+	inet_pton(AF_INET6, "fd00:12::2", m6 + 32);
+	ports[0] = (uint8_t)(port >> 8);
+	ports[1] = (uint8_t)port;
+	ports[2] = 3000 >> 8;
+	ports[3] = 3000 & 0xff;
+	for (size_t i = 0; i < sizeof(m4); i += 2)
+		sum += (uint32_t)(m4[i] << 8 | m4[i + 1]);
+	sum = ~((sum & 0xffff) + (sum >> 16));
+	m4[2] = (uint8_t)(sum >> 8);
+	m4[3] = (uint8_t)sum;
+	if (family == AF_INET)
+		assert_int_equal(sendto(fd, m4, sizeof(m4), 0, (void *)&to4, sizeof(to4)), sizeof(m4));
+	else
+		assert_int_equal(sendto(fd, m6, sizeof(m6), 0, (void *)&to6, sizeof(to6)), sizeof(m6));
+	close(fd);
+}
+
+/* Conntrack knows nothing of these flows: the pin map alone tells where the error belongs, and it becomes no pin itself. */
+static void test_icmp_errors_follow_the_pin(void **state)
+{
+	WORLD_OR_SKIP(state);
+	struct ruleset_pin pins[] = {
+		{ world_tuple("12.12.12.2", 3000, "1.1.1.1", 53, IPPROTO_UDP), DNS_LINK, 60 },
+		{ world_tuple("fd00:12::2", 3000, "2001:db8::1", 80, IPPROTO_UDP), WEB_6, 60 },
+	};
+	struct ruleset *r = open_ruleset(false);
+	struct err e = { 0 };
+	struct walked d;
+
+	sync_ok(r, &w->model);
+	assert_int_equal(ruleset_pins_add(r, pins, ARRAY_SIZE(pins), &e), 0);
+	send_too_big(w, AF_INET, 53);
+	send_too_big(w, AF_INET, 54); /* of no flow */
+	send_too_big(w, AF_INET6, 80);
+	assert_int_equal(later_packets(r, WEB_6, 1), 1);
+	assert_int_equal(later_packets(r, DNS_LINK, 1), 1);
+	assert_int_equal(walk(r, &d), 2);
+	ruleset_free(r);
+}
+
 static void test_full_map_counts_lost_pins(void **state)
 {
 	enum { FLOWS = 5 };
@@ -272,9 +342,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_pins),
+		TEST(test_pins_without_destroy),
 		TEST(test_repair_refills),
 		TEST(test_packets_are_learned_and_pinned),
 		TEST(test_new_syn_forgets_old_pin),
+		TEST(test_icmp_errors_follow_the_pin),
 		TEST(test_full_map_counts_lost_pins),
 	};
 

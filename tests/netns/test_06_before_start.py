@@ -37,6 +37,10 @@ def before_start(topology, pool_class, family, rules=None):
         for names in (["s1", "s3"], ["s2"], ["s1", "s2", "s3"]):
             lab.route(names, family)
             check(pool.exchange().all_held, f"200 held with the route on {'+'.join(names)}", pool.result)
+        wait_until(lambda: lab.pins(family) == 200, 10, "200 pins", poll=0.2)
+        if topology is direct_return and rules:
+            # conntrack calls their packets invalid: no event tells of them, only the pin map has them
+            return
         wait_until(lambda: len(d.flows()) == 200, 10, "flowpin shows 200 flows", poll=0.2)
         wrong = [f for f in pool.flows if (f.src, f.sport, f.server) not in shown(lab, d)] if not WITHOUT else []
         check(not wrong, "each on the nexthop of its server", lambda: f"{len(wrong)} are not: {wrong[:5]}")

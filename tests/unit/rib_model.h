@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A slow model of the rib for test_rib.c: it keeps what the kernel would hold in plain lists and works everything out
- * anew after each change. Included by one file only. */
+/* A slow model of the rib for test_rib.c: it keeps what the kernel would hold in plain lists and
+ * works everything out anew after each change. Included by one file only. */
 
 #define MODEL_ROUTES 200
 #define MODEL_OBJECTS 8 /* ids 1..5 single, 6..8 groups */
@@ -17,7 +17,8 @@ struct model {
 	char *shown[8]; /* per service, as seen last */
 	uint64_t versions[8];
 	unsigned seed;
-	bool one_metric; /* where routes may lie only below 0.0.0.0/0: see the contract of the rib */
+	bool one_metric; /* where routes may lie only below 0.0.0.0/0: see the contract of the rib
+			  */
 };
 
 static unsigned model_random(struct model *m, unsigned below)
@@ -112,13 +113,15 @@ static bool model_covers(const struct model *m, size_t i, const struct ip_prefix
 	if (!ip_prefix_contains(&r->key.prefix, p))
 		return false;
 	for (size_t k = 0; k < m->n; k++)
-		if (m->routes[k]->key.table == r->key.table && m->routes[k]->key.prefix.len > r->key.prefix.len &&
+		if (m->routes[k]->key.table == r->key.table &&
+		    m->routes[k]->key.prefix.len > r->key.prefix.len &&
 		    ip_prefix_contains(&m->routes[k]->key.prefix, p))
 			return false;
 	return true;
 }
 
-static bool model_relevant(const struct model *m, size_t i, const struct service *s, const struct route_nexthop *h, size_t n)
+static bool model_relevant(const struct model *m, size_t i, const struct service *s,
+			   const struct route_nexthop *h, size_t n)
 {
 	const struct ip_prefix *r = &m->routes[i]->key.prefix;
 
@@ -129,7 +132,8 @@ static bool model_relevant(const struct model *m, size_t i, const struct service
 
 		if (model_covers(m, i, p))
 			return true;
-		if (p->len < r->len && ip_prefix_contains(p, r) && (n > 1 || (p->len > 0 && h[0].gateway.family != 0)))
+		if (p->len < r->len && ip_prefix_contains(p, r) &&
+		    (n > 1 || (p->len > 0 && h[0].gateway.family != 0)))
 			return true;
 	}
 	return false;
@@ -144,12 +148,14 @@ static int model_line(const struct route *r, const struct route_nexthop *h, size
 {
 	struct model_lines *l = arg;
 	char *line = l->line[l->n++], buf[IP_PREFIX_TEXT];
-	size_t at = (size_t)snprintf(line, 300, "%s table %u metric %u mtu %u", ip_prefix_format(&r->key.prefix, buf),
-				     r->key.table, r->key.metric, r->mtu);
+	size_t at = (size_t)snprintf(line, 300, "%s table %u metric %u mtu %u",
+				     ip_prefix_format(&r->key.prefix, buf), r->key.table,
+				     r->key.metric, r->mtu);
 
 	for (size_t i = 0; i < n; i++)
-		at += (size_t)snprintf(line + at, 300 - at, " via %s%%%u*%u", ip_addr_format(&h[i].gateway, buf),
-				       h[i].ifindex, h[i].weight);
+		at += (size_t)snprintf(line + at, 300 - at, " via %s%%%u*%u",
+				       ip_addr_format(&h[i].gateway, buf), h[i].ifindex,
+				       h[i].weight);
 	assert_true(at < 300);
 	return 0;
 }
@@ -179,8 +185,10 @@ static bool model_names(const struct route_nexthop *h, size_t n, const struct ri
 	return false;
 }
 
-/* Each member is named by as many relevant routes as it says; one of them has its MTU. Returns the sum of the counts. */
-static unsigned model_check_member(const struct model *m, const struct service *s, const struct rib_member *member)
+/* Each member is named by as many relevant routes as it says; one of them has its MTU. Returns the
+ * sum of the counts. */
+static unsigned model_check_member(const struct model *m, const struct service *s,
+				   const struct rib_member *member)
 {
 	struct route_nexthop h[8];
 	unsigned routes = 0, families = 0;
@@ -220,7 +228,8 @@ static void model_check(struct model *m, int result)
 				continue;
 			model_line(m->routes[i], h, n, &lines);
 			for (size_t a = 0; a < n; a++) {
-				struct rib_member one = { .gateway = h[a].gateway, .ifindex = h[a].ifindex };
+				struct rib_member one = { .gateway = h[a].gateway,
+							  .ifindex = h[a].ifindex };
 
 				names += !model_names(h, a, &one);
 			}
@@ -233,7 +242,8 @@ static void model_check(struct model *m, int result)
 		for (size_t i = 0; i < n; i++)
 			counted += model_check_member(m, &m->set.list[s], &list[i]);
 		assert_int_equal(counted, names);
-		assert_int_equal(rib_service_version(m->rib, s) != m->versions[s], strcmp(want, m->shown[s]) != 0);
+		assert_int_equal(rib_service_version(m->rib, s) != m->versions[s],
+				 strcmp(want, m->shown[s]) != 0);
 		any |= rib_service_version(m->rib, s) != m->versions[s];
 		m->versions[s] = rib_service_version(m->rib, s);
 		free(m->shown[s]);
@@ -256,7 +266,8 @@ static struct ip_prefix model_prefix(struct model *m)
 
 static struct route_nexthop model_hop(struct model *m)
 {
-	struct route_nexthop h = { .ifindex = 1 + model_random(m, 2), .weight = (uint16_t)(1 + model_random(m, 8) / 7) };
+	struct route_nexthop h = { .ifindex = 1 + model_random(m, 2),
+				   .weight = (uint16_t)(1 + model_random(m, 8) / 7) };
 
 	h.gateway.family = AF_INET6;
 	h.gateway.bytes[0] = 0xfe;
@@ -272,7 +283,8 @@ static void model_hops(struct model *m, struct route *r, size_t n)
 		bool twice = false;
 
 		for (size_t i = 0; i < r->n_nexthops; i++)
-			twice |= r->nexthops[i].ifindex == h.ifindex && ip_addr_equal(&r->nexthops[i].gateway, &h.gateway);
+			twice |= r->nexthops[i].ifindex == h.ifindex &&
+				 ip_addr_equal(&r->nexthops[i].gateway, &h.gateway);
 		if (!twice)
 			r->nexthops[r->n_nexthops++] = h;
 	}
@@ -333,7 +345,8 @@ static void model_op_append(struct model *m)
 
 	for (size_t i = 0; i < m->n; i++)
 		there |= model_same_key(m->routes[i], r);
-	/* The kernel refuses to append a twin; next to one that stands, only other gateways are of interest. */
+	/* The kernel refuses to append a twin; next to one that stands, only other gateways are of
+	 * interest. */
 	if (there && r->key.prefix.addr.family == AF_INET && m->n < MODEL_ROUTES - 1) {
 		static unsigned unique;
 
@@ -379,7 +392,8 @@ static void model_op_object(struct model *m)
 
 		o->n_members = 1 + model_random(m, 3);
 		for (uint32_t i = 0; i < o->n_members; i++)
-			o->members[i] = (struct nexthop_member){ 1 + (first + i) % 5, (uint16_t)(1 + i) };
+			o->members[i] =
+				(struct nexthop_member){ 1 + (first + i) % 5, (uint16_t)(1 + i) };
 	} else {
 		o->blackhole = model_random(m, 10) == 0;
 	}
@@ -436,7 +450,8 @@ static void model_op_sync(struct model *m)
 		ret |= rib_route_add(m->rib, m->routes[i], true);
 	assert_true(ret >= 0);
 	ret = rib_sync_end(m->rib);
-	/* What went and came back in between counts as a change too, so only the state is compared here. */
+	/* What went and came back in between counts as a change too, so only the state is compared
+	 * here. */
 	for (size_t i = 0; i < m->set.n; i++) {
 		free(m->shown[i]);
 		m->shown[i] = strdup("?");
@@ -459,11 +474,15 @@ static void model_services(struct model *m)
 	}
 	/* Either there is a service around all that occurs, or all have one metric. */
 	if (m->one_metric) {
-		m->set.list[0].prefixes[0] = ip_prefix_make(&(struct ip_addr){ .family = AF_INET }, 0);
-		m->set.list[1].prefixes[0] = ip_prefix_make(&(struct ip_addr){ .family = AF_INET6 }, 0);
+		m->set.list[0].prefixes[0] =
+			ip_prefix_make(&(struct ip_addr){ .family = AF_INET }, 0);
+		m->set.list[1].prefixes[0] =
+			ip_prefix_make(&(struct ip_addr){ .family = AF_INET6 }, 0);
 	} else {
-		m->set.list[0].prefixes[0] = ip_prefix_make(&(struct ip_addr){ .family = AF_INET, .bytes = { 10 } }, 7);
-		m->set.list[1].prefixes[0] = ip_prefix_make(&(struct ip_addr){ .family = AF_INET6, .bytes = { 10 } }, 7);
+		m->set.list[0].prefixes[0] =
+			ip_prefix_make(&(struct ip_addr){ .family = AF_INET, .bytes = { 10 } }, 7);
+		m->set.list[1].prefixes[0] =
+			ip_prefix_make(&(struct ip_addr){ .family = AF_INET6, .bytes = { 10 } }, 7);
 	}
 	assert_int_equal(rib_new(&m->set, &m->rib), 0);
 }
@@ -471,8 +490,8 @@ static void model_services(struct model *m)
 static void rib_model_run(unsigned seed, unsigned changes)
 {
 	static void (*const ops[])(struct model *) = {
-		model_op_add,	 model_op_add,	  model_op_add,	       model_op_add,	    model_op_append, model_op_del,
-		model_op_del,	 model_op_object, model_op_object_del, model_op_sync,
+		model_op_add, model_op_add, model_op_add,    model_op_add,	  model_op_append,
+		model_op_del, model_op_del, model_op_object, model_op_object_del, model_op_sync,
 	};
 	struct model m = { .seed = seed, .one_metric = seed % 2 };
 

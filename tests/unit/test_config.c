@@ -18,10 +18,12 @@ static const struct {
 } broken[] = {
 	{ "", "f: there is no service: at least one is needed" },
 	{ "# only a comment", "f: there is no service: at least one is needed" },
-	{ "service web {\n  prefix = 1.1.1.1\n", "f:1: 'service web' begins here and is not closed: '}' is missing" },
+	{ "service web {\n  prefix = 1.1.1.1\n",
+	  "f:1: 'service web' begins here and is not closed: '}' is missing" },
 	{ "service web {\n prefix = 1.1.1.1\n nexthop 1.2.3.4 {\n id = 1\n}\n",
 	  "f:1: 'service web' begins here and is not closed: '}' is missing" },
-	{ "service web {\n prefix = 1.1.1.1\n port = {80,\n", "f:3: 'port' begins here and is not closed: '}' is missing" },
+	{ "service web {\n prefix = 1.1.1.1\n port = {80,\n",
+	  "f:3: 'port' begins here and is not closed: '}' is missing" },
 	{ "service web\n{", "f:2: the '{' in this line is not closed: '}' is missing" },
 	{ S "}\n", "f:2: '}' closes nothing: no section is open here" },
 	{ S "{{{{{{{{{", "f:2: more than 8 braces inside each other" },
@@ -30,14 +32,21 @@ static const struct {
 	{ S "state-dir", "f:2: the file ends in the middle of a setting" },
 	{ S "service b\n\n", "f:4: the file ends in the middle of a setting" },
 	{ S "limits\n", "f:3: the file ends in the middle of a setting" },
-	{ S "__eof = true\n", "f:2: '__eof' is not known here (there are: state-dir, service, liveness, limits, numbers, control)" },
-	{ S "__reader = 1\n", "f:2: '__reader' is not known here (there are: state-dir, service, liveness, limits, numbers, control)" },
-	{ S "switch s1 { }\n", "f:2: 'switch' is not known here (there are: state-dir, service, liveness, limits, numbers, control)" },
+	{ S "__eof = true\n",
+	  "f:2: '__eof' is not known here (there are: state-dir, service, liveness, limits, numbers, control)" },
+	{ S "__reader = 1\n",
+	  "f:2: '__reader' is not known here (there are: state-dir, service, liveness, limits, numbers, control)" },
+	{ S "switch s1 { }\n",
+	  "f:2: 'switch' is not known here (there are: state-dir, service, liveness, limits, numbers, control)" },
 	{ S "include(\"/etc/passwd\")\n", "f:2: '(' is not allowed outside quotes" },
-	{ S "include = x\n", "f:2: 'include' is not known here (there are: state-dir, service, liveness, limits, numbers, control)" },
-	{ S "state-dir = ${HOME}\n", "f:2: '${' is not allowed: environment variables are not expanded" },
-	{ S "state-dir = \"/x${HOME}\"\n", "f:2: '${' is not allowed: environment variables are not expanded" },
-	{ S "state-dir = \"/var\n\"", "f:2: the quote that begins in this line is not closed in it" },
+	{ S "include = x\n",
+	  "f:2: 'include' is not known here (there are: state-dir, service, liveness, limits, numbers, control)" },
+	{ S "state-dir = ${HOME}\n",
+	  "f:2: '${' is not allowed: environment variables are not expanded" },
+	{ S "state-dir = \"/x${HOME}\"\n",
+	  "f:2: '${' is not allowed: environment variables are not expanded" },
+	{ S "state-dir = \"/var\n\"",
+	  "f:2: the quote that begins in this line is not closed in it" },
 	{ S "state-dir = '/var", "f:2: the quote that begins in this line is not closed in it" },
 	{ S "\n/* all the\nrest", "f:3: the comment that begins in this line is not closed" },
 	{ S "state-dir = \"/va\\r\"", "f:2: '\\' is not allowed" },
@@ -56,26 +65,38 @@ static const struct {
 	{ S "limits { max-flow = 5 }",
 	  "f:2: 'max-flow' is not known in section 'limits' (there are: max-flows, max-pins, receive-buffer)" },
 	{ S "limits { }\nlimits { }", "f:3: section 'limits' is there twice" },
-	{ S "limits { max-flows = 1M }\nlimits { max-flows = 2M }", "f:3: 'max-flows' is given twice" },
-	{ S "limits { max-flows = many }", "f:2: max-flows: 'many' is not a size (a number, or one with k or M)" },
+	{ S "limits { max-flows = 1M }\nlimits { max-flows = 2M }",
+	  "f:3: 'max-flows' is given twice" },
+	{ S "limits { max-flows = many }",
+	  "f:2: max-flows: 'many' is not a size (a number, or one with k or M)" },
 	{ S "limits { max-flows = 0 }", "f:2: max-flows: '0' is out of range (1 to 134217728)" },
-	{ S "limits { max-pins = 5000M }", "f:2: max-pins: '5000M' is out of range (1 to 134217728)" },
+	{ S "limits { max-pins = 5000M }",
+	  "f:2: max-pins: '5000M' is out of range (1 to 134217728)" },
 	{ S "liveness {\n\nprobe-interval = 1 s }",
 	  "f:4: 's' is not known in section 'liveness' (there are: probe-interval, dead-after, outage-window, outage-hold, "
 	  "carrier-hold)" },
-	{ S "liveness { probe-interval = 10ms }", "f:2: probe-interval: '10ms' is out of range (200ms to 1m)" },
+	{ S "liveness { probe-interval = 10ms }",
+	  "f:2: probe-interval: '10ms' is out of range (200ms to 1m)" },
 	{ S "liveness { probe-interval = 1sec }",
 	  "f:2: probe-interval: '1sec' is not a duration (a number with ms, s, m, h or d)" },
 	{ S "liveness { dead-after = 0 }", "f:2: dead-after: '0' is out of range (1 to 100)" },
 	{ S "liveness { dead-after = -3 }", "f:2: dead-after: '-3' is not a number" },
-	{ S "numbers { mark-mask = 0xf0f0 }", "f:2: mark-mask: '0xf0f0' is not a mask of 4 to 8 bits in a row" },
-	{ S "numbers { mark-mask = 0x7 }", "f:2: mark-mask: '0x7' is not a mask of 4 to 8 bits in a row" },
-	{ S "numbers { mark-mask = 0x1ff }", "f:2: mark-mask: '0x1ff' is not a mask of 4 to 8 bits in a row" },
-	{ S "numbers { mark-mask = 0 }", "f:2: mark-mask: '0' is not a mask of 4 to 8 bits in a row" },
-	{ S "numbers { mark-mask = 0x1ff000000 }", "f:2: mark-mask: '0x1ff000000' is not a number of 32 bits" },
-	{ S "numbers { table-base = 255 }", "f:2: table-base: '255' is out of range (256 to 4294966784)" },
-	{ S "numbers { rule-priority = 20001 }", "f:2: rule-priority: '20001' is out of range (1 to 20000)" },
-	{ S "control { admin-group = \"a b\" }", "f:2: admin-group: 'a b' is not the name of a group" },
+	{ S "numbers { mark-mask = 0xf0f0 }",
+	  "f:2: mark-mask: '0xf0f0' is not a mask of 4 to 8 bits in a row" },
+	{ S "numbers { mark-mask = 0x7 }",
+	  "f:2: mark-mask: '0x7' is not a mask of 4 to 8 bits in a row" },
+	{ S "numbers { mark-mask = 0x1ff }",
+	  "f:2: mark-mask: '0x1ff' is not a mask of 4 to 8 bits in a row" },
+	{ S "numbers { mark-mask = 0 }",
+	  "f:2: mark-mask: '0' is not a mask of 4 to 8 bits in a row" },
+	{ S "numbers { mark-mask = 0x1ff000000 }",
+	  "f:2: mark-mask: '0x1ff000000' is not a number of 32 bits" },
+	{ S "numbers { table-base = 255 }",
+	  "f:2: table-base: '255' is out of range (256 to 4294966784)" },
+	{ S "numbers { rule-priority = 20001 }",
+	  "f:2: rule-priority: '20001' is out of range (1 to 20000)" },
+	{ S "control { admin-group = \"a b\" }",
+	  "f:2: admin-group: 'a b' is not the name of a group" },
 	{ S "control { max-clients = 0 }", "f:2: max-clients: '0' is out of range (1 to 1024)" },
 	{ S "service a { prefix = 2.2.2.2 }", "f:2: 'a' is there twice" },
 	{ S "service { prefix = 2.2.2.2 }", "f:2: 'service' must be followed by its name" },
@@ -89,34 +110,49 @@ static const struct {
 	{ S "service b { prefix = 2.2.2.2 port = {} }", "f:2: port: the list is empty" },
 	{ S "service b { prefix = 2.2.2.0 }\nservice c { prefix = {3.3.3.3,\n3.3.3.1/24} }",
 	  "f:4: prefix: '3.3.3.1/24' has bits set behind its length" },
-	{ S "service b { prefix = 2.2.2/24 }", "f:2: prefix: '2.2.2/24' is not a prefix (ADDRESS or ADDRESS/LENGTH)" },
-	{ S "service b { prefix = {2.2.2.2, 2.2.2.2/32} }", "f:2: prefix: '2.2.2.2/32' is there twice" },
+	{ S "service b { prefix = 2.2.2/24 }",
+	  "f:2: prefix: '2.2.2/24' is not a prefix (ADDRESS or ADDRESS/LENGTH)" },
+	{ S "service b { prefix = {2.2.2.2, 2.2.2.2/32} }",
+	  "f:2: prefix: '2.2.2.2/32' is there twice" },
 	{ S "service b { prefix = {2.2.2.2 2.2.2.3} }", "f:2: '2.2.2.3' is not expected here" },
 	{ S "service b { prefix = 2.2.2.2 prefix = 2.2.2.3 }", "f:2: 'prefix' is given twice" },
-	{ S "service b { protocol = icmp }", "f:2: protocol: 'icmp' is not one of tcp, udp and sctp" },
+	{ S "service b { protocol = icmp }",
+	  "f:2: protocol: 'icmp' is not one of tcp, udp and sctp" },
 	{ S "service b { protocol = {tcp, tcp} }", "f:2: protocol: 'tcp' is there twice" },
-	{ S "service b { port = 0 }", "f:2: port: '0' is not a port or a range of ports (1 to 65535)" },
-	{ S "service b { port = 80- }", "f:2: port: '80-' is not a port or a range of ports (1 to 65535)" },
-	{ S "service b { port = 65536 }", "f:2: port: '65536' is not a port or a range of ports (1 to 65535)" },
-	{ S "service b { port = http }", "f:2: port: 'http' is not a port or a range of ports (1 to 65535)" },
+	{ S "service b { port = 0 }",
+	  "f:2: port: '0' is not a port or a range of ports (1 to 65535)" },
+	{ S "service b { port = 80- }",
+	  "f:2: port: '80-' is not a port or a range of ports (1 to 65535)" },
+	{ S "service b { port = 65536 }",
+	  "f:2: port: '65536' is not a port or a range of ports (1 to 65535)" },
+	{ S "service b { port = http }",
+	  "f:2: port: 'http' is not a port or a range of ports (1 to 65535)" },
 	{ S "service b { port = 90-80 }", "f:2: port: '90-80' ends before it begins" },
 	{ S "service b { port = {80-90, 85} }", "f:2: port: '85' overlaps another of service 'b'" },
-	{ S "service b { idle-timeout = 8d }", "f:2: idle-timeout: '8d' is out of range (1s to 7d)" },
-	{ S "service b { idle-timeout = 1500ms }", "f:2: idle-timeout: '1500ms' is not a whole number of seconds" },
-	{ S "service b { syn-timeout = 1h }", "f:2: syn-timeout: '1h' is out of range (1s to 10m)" },
-	{ S "service b { on-withdraw = keep }", "f:2: on-withdraw: 'keep' is neither hold nor release" },
+	{ S "service b { idle-timeout = 8d }",
+	  "f:2: idle-timeout: '8d' is out of range (1s to 7d)" },
+	{ S "service b { idle-timeout = 1500ms }",
+	  "f:2: idle-timeout: '1500ms' is not a whole number of seconds" },
+	{ S "service b { syn-timeout = 1h }",
+	  "f:2: syn-timeout: '1h' is out of range (1s to 10m)" },
+	{ S "service b { on-withdraw = keep }",
+	  "f:2: on-withdraw: 'keep' is neither hold nor release" },
 	{ S "service b { color = red }",
 	  "f:2: 'color' is not known in section 'service' (there are: prefix, protocol, port, idle-timeout, syn-timeout, "
 	  "on-withdraw, nexthop)" },
 	{ S "service b { nexthop 1.2.3.4 { } }", "f:2: nexthop '1.2.3.4' needs an id" },
 	{ S "service b { nexthop 1.2.3 { id = 1 } }",
 	  "f:2: '1.2.3' is not a nexthop (ADDRESS, ADDRESS%INTERFACE or %INTERFACE)" },
-	{ S "service b { nexthop 1.2.3.4 { id = 0 } }", "f:2: id: '0' is not a number from 1 to 255" },
-	{ S "service b { nexthop 1.2.3.4 { id = 1 }\nnexthop 1.2.3.5 { id = 1 } }", "f:3: id: 1 is given in line 2 already" },
-	{ S "service b { nexthop 1.2.3.4 { id = 1 } nexthop 1.2.3.4 { id = 2 } }", "f:2: '1.2.3.4' is there twice" },
+	{ S "service b { nexthop 1.2.3.4 { id = 0 } }",
+	  "f:2: id: '0' is not a number from 1 to 255" },
+	{ S "service b { nexthop 1.2.3.4 { id = 1 }\nnexthop 1.2.3.5 { id = 1 } }",
+	  "f:3: id: 1 is given in line 2 already" },
+	{ S "service b { nexthop 1.2.3.4 { id = 1 } nexthop 1.2.3.4 { id = 2 } }",
+	  "f:2: '1.2.3.4' is there twice" },
 	{ S "service b { nexthop 1.2.3.4 { id = 1 }\nnexthop 1.2.3.4%eth0 { id = 2 } }",
 	  "f:3: nexthop '1.2.3.4%eth0' may be the same as '1.2.3.4' of this service" },
-	{ S "service b { prefix = 2.2.2.2\nnexthop 1.2.3.4 { id = 16 } }\nnumbers { mark-mask = 0xf0 }",
+	{ S
+	  "service b { prefix = 2.2.2.2\nnexthop 1.2.3.4 { id = 16 } }\nnumbers { mark-mask = 0xf0 }",
 	  "f:3: id: 16 is above 15, the highest that mark-mask 0x000000f0 can hold" },
 	{ S "service b {\nprefix = {9.9.9.9, 1.1.1.1/32}\n}",
 	  "f:4: services 'a' and 'b' both claim 1.1.1.1/32, tcp, all ports, and neither is more specific" },
@@ -251,7 +287,9 @@ static int depth_of(const char *text, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		char c = text[i], next = i + 1 < len ? text[i + 1] : 0;
 
-		if (in == '*' ? c == '*' && next == '/' : in == '\n' ? c == '\n' : in != 0 && c == in)
+		if (in == '*'	 ? c == '*' && next == '/'
+		    : in == '\n' ? c == '\n'
+				 : in != 0 && c == in)
 			in = 0;
 		else if (in)
 			continue;
@@ -288,7 +326,8 @@ static void test_truncated(void **state _unused_)
 	assert_true(accepted > 10);
 }
 
-/* Each byte replaced by something else: no crash, a sentence with each refusal, and no state left behind. */
+/* Each byte replaced by something else: no crash, a sentence with each refusal, and no state left
+ * behind. */
 static void test_mutated(void **state _unused_)
 {
 	static const char bytes[] = "\"'{}=,#/*\n\0 $(|9a";
@@ -316,12 +355,15 @@ static void test_many(void **state _unused_)
 		const char *sentence;
 	} cases[] = {
 		{ "service a { prefix = {", "10.0.%d.0/24,", "} }", 256, "" },
-		{ "service a { prefix = {", "10.1.%d.0/25,", "11.0.0.0/8} }", 256, "f:1: prefix: more than 256 in service 'a'" },
+		{ "service a { prefix = {", "10.1.%d.0/25,", "11.0.0.0/8} }", 256,
+		  "f:1: prefix: more than 256 in service 'a'" },
 		{ "service a { prefix = 1.1.1.1 port = {", "1%02d,", "} }", 64, "" },
-		{ "service a { prefix = 1.1.1.1 port = {", "1%02d,", "99} }", 64, "f:1: port: more than 64 in service 'a'" },
+		{ "service a { prefix = 1.1.1.1 port = {", "1%02d,", "99} }", 64,
+		  "f:1: port: more than 64 in service 'a'" },
 		{ "", "service s%d { prefix = 1.1.1.1 port = 1 }\n", "", 1, "" },
 		{ "", "service s%1$d { prefix = 10.0.0.%1$d }\n", "", 64, "" },
-		{ "", "service s%1$d { prefix = 10.0.0.%1$d }\n", "", 65, "f:65: more than 64 services" },
+		{ "", "service s%1$d { prefix = 10.0.0.%1$d }\n", "", 65,
+		  "f:65: more than 64 services" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -371,12 +413,29 @@ static void test_load(void **state _unused_)
 	assert_null(c);
 }
 
+/* What is installed can be loaded as it is. */
+static void test_example(void **state _unused_)
+{
+	_cleanup_(config_freep) struct config *c = NULL;
+	struct err e = { 0 };
+
+	if (access("systemd/flowpin.conf", R_OK) < 0) {
+		print_message("systemd/flowpin.conf is not below the working directory\n");
+		skip();
+	}
+	assert_int_equal(config_load("systemd/flowpin.conf", &c, &e), 0);
+	assert_string_equal(e.text, "");
+	assert_int_equal(c->services.n, 1);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_broken),	  cmocka_unit_test(test_nul),	    cmocka_unit_test(test_full),
-		cmocka_unit_test(test_defaults),  cmocka_unit_test(test_truncated), cmocka_unit_test(test_mutated),
-		cmocka_unit_test(test_many),	  cmocka_unit_test(test_load),
+		cmocka_unit_test(test_example),	 cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_nul),	 cmocka_unit_test(test_full),
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_mutated),	 cmocka_unit_test(test_many),
+		cmocka_unit_test(test_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,16 +21,18 @@ static struct ip_prefix prefix_of(const char *text)
 	return p;
 }
 
-static int no_more(const struct route *route _unused_, const struct route_nexthop *h _unused_, size_t n _unused_,
-		   void *arg _unused_)
+static int no_more(const struct route *route _unused_, const struct route_nexthop *h _unused_,
+		   size_t n _unused_, void *arg _unused_)
 {
 	return 42;
 }
 
-/* "PREFIX [table T] [metric M] [id N] [type T] [proto P] [tos T] [mtu M] [via ADDR%INDEX[*WEIGHT] ...]" */
+/* "PREFIX [table T] [metric M] [id N] [type T] [proto P] [tos T] [mtu M] [via ADDR%INDEX[*WEIGHT]
+ * ...]" */
 static struct route *route_of(const char *text)
 {
-	static const char *const words[] = { "table", "metric", "id", "type", "proto", "tos", "mtu", "via" };
+	static const char *const words[] = { "table", "metric", "id",  "type",
+					     "proto", "tos",	"mtu", "via" };
 	struct route *r = calloc(1, sizeof(*r));
 	char copy[256], *save, *w;
 
@@ -55,12 +57,15 @@ static struct route *route_of(const char *text)
 			assert_int_equal(*value ? ip_addr_parse(value, &h->gateway) : 0, 0);
 			continue;
 		}
-		uint32_t *const to[] = { &r->key.table, &r->key.metric, &r->nh_id, NULL, NULL, NULL, &r->mtu };
+		uint32_t *const to[] = { &r->key.table, &r->key.metric, &r->nh_id, NULL,
+					 NULL,		NULL,		&r->mtu };
 
 		if (to[i])
 			*to[i] = number;
 		else
-			*(i == 3 ? &r->type : i == 4 ? &r->protocol : &r->key.tos) = (uint8_t)number;
+			*(i == 3   ? &r->type
+			  : i == 4 ? &r->protocol
+				   : &r->key.tos) = (uint8_t)number;
 	}
 	return r;
 }
@@ -113,8 +118,8 @@ static const char *members(const struct rib *rib, size_t service, char *buf)
 	for (size_t i = 0; i < n; i++) {
 		char a[IP_ADDR_TEXT];
 
-		snprintf(list[i], width, "%s%%%u*%u/%u", ip_addr_format(&m[i].gateway, a), m[i].ifindex, m[i].routes,
-			 m[i].families);
+		snprintf(list[i], width, "%s%%%u*%u/%u", ip_addr_format(&m[i].gateway, a),
+			 m[i].ifindex, m[i].routes, m[i].families);
 	}
 	if (n > 0)
 		qsort(list, n, width, compare_text);
@@ -124,9 +129,9 @@ static const char *members(const struct rib *rib, size_t service, char *buf)
 	return buf;
 }
 
-#define assert_members(rib, service, text)                          \
-	do {                                                        \
-		char buf_[512];                                     \
+#define assert_members(rib, service, text)                              \
+	do {                                                            \
+		char buf_[512];                                         \
 		assert_string_equal(members(rib, service, buf_), text); \
 	} while (0)
 
@@ -157,7 +162,8 @@ static void test_cover(void **state _unused_)
 	assert_int_equal(add(rib, "1.1.1.1/32 via 10.0.0.1%2 via 10.0.0.2%2"), 1);
 	assert_members(rib, 0, "10.0.0.1%2*1/1 10.0.0.2%2*1/1");
 	version = rib_service_version(rib, 0);
-	assert_int_equal(add(rib, "1.1.1.0/24 via 9.9.9.8%1"), 0); /* stored: it may become the longest */
+	assert_int_equal(add(rib, "1.1.1.0/24 via 9.9.9.8%1"),
+			 0); /* stored: it may become the longest */
 	assert_int_equal(add(rib, "2.2.2.0/24 via 9.9.9.8%1"), 0); /* not ours */
 	assert_int_equal(add(rib, "1.1.1.1/32 via 10.0.0.1%2 via 10.0.0.2%2"), 0);
 	assert_int_equal(add(rib, "1.1.1.1/32 metric 5 via 10.0.0.7%2"), 0);
@@ -197,14 +203,17 @@ static void test_inside(void **state _unused_)
 	assert_members(rib, 1, "1.0.0.1%1*1/1 1.0.0.2%2*1/1");
 	assert_int_equal(add(rib, "99.0.0.0/8 via 1.0.0.3%3"), 1); /* single now */
 	assert_int_equal(rib_route_count(rib), 1);
-	assert_int_equal(add(rib, "10.5.0.0/16 via 1.0.0.4%4"), 1); /* inside 10/8 a single gateway counts */
+	assert_int_equal(add(rib, "10.5.0.0/16 via 1.0.0.4%4"),
+			 1); /* inside 10/8 a single gateway counts */
 	assert_members(rib, 0, "1.0.0.1%1*1/1 1.0.0.2%2*1/1");
 	assert_members(rib, 1, "1.0.0.1%1*1/1 1.0.0.2%2*1/1 1.0.0.4%4*1/1");
 	assert_int_equal(add(rib, "10.6.0.0/16 via %5"), 0); /* a connected network does not */
 	assert_int_equal(add(rib, "10.7.0.0/16 via %6 via %7"), 1); /* several interfaces do */
 	assert_members(rib, 0, "%6*1/1 %7*1/1 1.0.0.1%1*1/1 1.0.0.2%2*1/1");
-	assert_int_equal(add(rib, "10.5.0.0/16 table 7 via 1.0.0.5%4"), 1); /* tables stand side by side */
-	assert_members(rib, 1, "%6*1/1 %7*1/1 1.0.0.1%1*1/1 1.0.0.2%2*1/1 1.0.0.4%4*1/1 1.0.0.5%4*1/1");
+	assert_int_equal(add(rib, "10.5.0.0/16 table 7 via 1.0.0.5%4"),
+			 1); /* tables stand side by side */
+	assert_members(rib, 1,
+		       "%6*1/1 %7*1/1 1.0.0.1%1*1/1 1.0.0.2%2*1/1 1.0.0.4%4*1/1 1.0.0.5%4*1/1");
 }
 
 static void test_equal_keys(void **state _unused_)
@@ -228,7 +237,10 @@ static void test_equal_keys(void **state _unused_)
 
 	/* IPv6: one route, told whole; deletes may name a part. */
 	assert_int_equal(add(rib, "2001:db8::1/128 metric 1024 via fe80::1%1"), 1);
-	assert_int_equal(append(rib, "2001:db8::1/128 metric 1024 via fe80::1%1 via fe80::2%1 via fe80::1%2"), 1);
+	assert_int_equal(
+		append(rib,
+		       "2001:db8::1/128 metric 1024 via fe80::1%1 via fe80::2%1 via fe80::1%2"),
+		1);
 	assert_members(rib, 1, "fe80::1%1*1/2 fe80::1%2*1/2 fe80::2%1*1/2");
 	assert_int_equal(del(rib, "2001:db8::1/128 metric 1024 via fe80::1%2"), 1);
 	assert_members(rib, 1, "fe80::1%1*1/2 fe80::2%1*1/2");
@@ -237,15 +249,19 @@ static void test_equal_keys(void **state _unused_)
 	assert_members(rib, 1, "");
 }
 
-static void object(struct rib *rib, uint32_t id, const char *gateway, const char *group, int expected)
+static void object(struct rib *rib, uint32_t id, const char *gateway, const char *group,
+		   int expected)
 {
 	struct nexthop_member list[8];
-	struct nexthop_object o = { .id = id, .single = { .ifindex = id, .weight = 1 }, .members = list };
+	struct nexthop_object o = { .id = id,
+				    .single = { .ifindex = id, .weight = 1 },
+				    .members = list };
 
 	if (gateway)
 		assert_int_equal(ip_addr_parse(gateway, &o.single.gateway), 0);
 	for (; group && *group; group += 2)
-		list[o.n_members++] = (struct nexthop_member){ (uint32_t)(*group - '0'), (uint16_t)(group[1] - '0') };
+		list[o.n_members++] = (struct nexthop_member){ (uint32_t)(*group - '0'),
+							       (uint16_t)(group[1] - '0') };
 	assert_int_equal(rib_object_set(rib, &o), expected);
 }
 
@@ -327,13 +343,15 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* A service of 10.0.0.0/8 with `n` multipath routes inside; then one of them loses and regains a nexthop, again and again. */
+/* A service of 10.0.0.0/8 with `n` multipath routes inside; then one of them loses and regains a
+ * nexthop, again and again. */
 static void measure(unsigned n)
 {
 	static const char *const prefixes[] = { "10.0.0.0/8" };
 	_cleanup_(service_set_clear) struct service_set set = { 0 };
 	_cleanup_(rib_freep) struct rib *rib = rib_with(&set, prefixes, 1);
-	_cleanup_(route_donep) struct route *r = route_of("10.0.0.0/24 via 9.0.0.1%1 via 9.0.0.2%1 via 9.0.0.3%1");
+	_cleanup_(route_donep) struct route *r =
+		route_of("10.0.0.0/24 via 9.0.0.1%1 via 9.0.0.2%1 via 9.0.0.3%1");
 	unsigned changes = 20000;
 	uint64_t begin;
 	size_t members_n;
@@ -353,7 +371,8 @@ static void measure(unsigned n)
 		r->n_nexthops = 2 + i % 2;
 		assert_int_equal(rib_route_add(rib, r, false), 1);
 	}
-	print_message("%u routes: %llu ns a change\n", n, (unsigned long long)(now_ns() - begin) / changes);
+	print_message("%u routes: %llu ns a change\n", n,
+		      (unsigned long long)(now_ns() - begin) / changes);
 	rib_service_members(rib, 0, &members_n);
 	assert_int_equal(members_n, 3);
 	rib_sync_begin(rib);
@@ -372,8 +391,9 @@ static void test_cost(void **state _unused_)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cover),	   cmocka_unit_test(test_inside),     cmocka_unit_test(test_equal_keys),
-		cmocka_unit_test(test_objects),	   cmocka_unit_test(test_attributes), cmocka_unit_test(test_random),
+		cmocka_unit_test(test_cover),	   cmocka_unit_test(test_inside),
+		cmocka_unit_test(test_equal_keys), cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_attributes), cmocka_unit_test(test_random),
 		cmocka_unit_test(test_cost),
 	};
 

@@ -12,7 +12,8 @@
 #include <string.h>
 #include "netlink/rt.h"
 
-/* The rtnetlink codec on bytes recorded from a kernel (tests/fixtures/rt; the first line of each says what it is). */
+/* The rtnetlink codec on bytes recorded from a kernel (tests/fixtures/rt; the first line of each
+ * says what it is). */
 
 #define DIRECTORY "tests/fixtures/rt"
 
@@ -80,24 +81,117 @@ static const struct {
 		uint16_t encap_type;
 	} nexthops[3];
 } routes[] = {
-	{ "route4_gateway", "198.51.100.0/24", 300, 32, 1400, 0, RTPROT_BIRD, RTN_UNICAST, 0, 1,
+	{ "route4_gateway",
+	  "198.51.100.0/24",
+	  300,
+	  32,
+	  1400,
+	  0,
+	  RTPROT_BIRD,
+	  RTN_UNICAST,
+	  0,
+	  1,
 	  { { "10.1.0.2", 3, 1, false, 0 } } },
-	{ "route4_multipath", "203.0.113.0/24", 254, 0, 0, 0, RTPROT_BIRD, RTN_UNICAST, 0, 3,
-	  { { "10.1.0.2", 3, 3, false, 0 }, { "fe80::2", 5, 1, true, 0 }, { "", 5, 256, false, 0 } } },
-	{ "route4_via6", "203.0.114.0/24", 254, 0, 0, 0, RTPROT_BOOT, RTN_UNICAST, 0, 1,
+	{ "route4_multipath",
+	  "203.0.113.0/24",
+	  254,
+	  0,
+	  0,
+	  0,
+	  RTPROT_BIRD,
+	  RTN_UNICAST,
+	  0,
+	  3,
+	  { { "10.1.0.2", 3, 3, false, 0 },
+	    { "fe80::2", 5, 1, true, 0 },
+	    { "", 5, 256, false, 0 } } },
+	{ "route4_via6",
+	  "203.0.114.0/24",
+	  254,
+	  0,
+	  0,
+	  0,
+	  RTPROT_BOOT,
+	  RTN_UNICAST,
+	  0,
+	  1,
 	  { { "fd01::2", 3, 1, false, 0 } } },
-	{ "route4_encap", "203.0.115.0/24", 254, 0, 0, 0, RTPROT_BOOT, RTN_UNICAST, 0, 1,
+	{ "route4_encap",
+	  "203.0.115.0/24",
+	  254,
+	  0,
+	  0,
+	  0,
+	  RTPROT_BOOT,
+	  RTN_UNICAST,
+	  0,
+	  1,
 	  { { "10.1.0.9", 3, 1, true, LWTUNNEL_ENCAP_IP } } },
-	{ "route4_default_tos", "0.0.0.0/0", 254, 0, 0, 0, RTPROT_BOOT, RTN_UNICAST, 0x10, 1,
+	{ "route4_default_tos",
+	  "0.0.0.0/0",
+	  254,
+	  0,
+	  0,
+	  0,
+	  RTPROT_BOOT,
+	  RTN_UNICAST,
+	  0x10,
+	  1,
 	  { { "10.1.0.2", 3, 1, false, 0 } } },
-	{ "route4_blackhole", "203.0.116.0/24", 17001, UINT32_MAX, 0, 0, RT_PROTOCOL_FLOWPIN, RTN_BLACKHOLE, 0, 0, { { 0 } } },
-	{ "route4_object", "203.0.117.0/24", 254, 0, 0, 10, RTPROT_BOOT, RTN_UNICAST, 0, 2,
+	{ "route4_blackhole",
+	  "203.0.116.0/24",
+	  17001,
+	  UINT32_MAX,
+	  0,
+	  0,
+	  RT_PROTOCOL_FLOWPIN,
+	  RTN_BLACKHOLE,
+	  0,
+	  0,
+	  { { 0 } } },
+	{ "route4_object",
+	  "203.0.117.0/24",
+	  254,
+	  0,
+	  0,
+	  10,
+	  RTPROT_BOOT,
+	  RTN_UNICAST,
+	  0,
+	  2,
 	  { { "10.1.0.9", 3, 3, false, 0 }, { "10.2.0.8", 5, 232, true, 0 } } },
-	{ "route6_multipath", "2001:db8:1::/48", 254, 1024, 0, 0, RTPROT_BIRD, RTN_UNICAST, 0, 2,
+	{ "route6_multipath",
+	  "2001:db8:1::/48",
+	  254,
+	  1024,
+	  0,
+	  0,
+	  RTPROT_BIRD,
+	  RTN_UNICAST,
+	  0,
+	  2,
 	  { { "fe80::2", 3, 2, false, 0 }, { "fd02::2", 5, 1, false, 0 } } },
-	{ "route6_onlink", "2001:db8:2::/48", 254, 1024, 1300, 0, RTPROT_BOOT, RTN_UNICAST, 0, 1,
+	{ "route6_onlink",
+	  "2001:db8:2::/48",
+	  254,
+	  1024,
+	  1300,
+	  0,
+	  RTPROT_BOOT,
+	  RTN_UNICAST,
+	  0,
+	  1,
 	  { { "fe80::2", 5, 1, true, 0 } } },
-	{ "route6_blackhole", "2001:db8:3::/48", 17001, UINT32_MAX, 0, 0, RT_PROTOCOL_FLOWPIN, RTN_BLACKHOLE, 0, 0,
+	{ "route6_blackhole",
+	  "2001:db8:3::/48",
+	  17001,
+	  UINT32_MAX,
+	  0,
+	  0,
+	  RT_PROTOCOL_FLOWPIN,
+	  RTN_BLACKHOLE,
+	  0,
+	  0,
 	  { { 0 } } },
 };
 
@@ -148,16 +242,19 @@ static void test_routes_round_trip(void **state _unused_)
 
 		assert_int_equal(rt_decode_route(nlh, &r), 0);
 		if (r.nh_id == 0) {
-			struct nlmsghdr *made = rt_request_route(buf, sizeof(buf), RTM_NEWROUTE, NLM_F_CREATE, &r);
+			struct nlmsghdr *made =
+				rt_request_route(buf, sizeof(buf), RTM_NEWROUTE, NLM_F_CREATE, &r);
 
 			assert_non_null(made);
 			assert_int_equal(rt_decode_route(made, &again), 0);
 			assert_route(&again, i);
 			if (r.n_nexthops > 0)
-				assert_memory_equal(r.nexthops->encap, again.nexthops->encap, ROUTE_ENCAP_MAX);
+				assert_memory_equal(r.nexthops->encap, again.nexthops->encap,
+						    ROUTE_ENCAP_MAX);
 			route_clear(&again);
 		}
-		for (size_t size = sizeof(struct nlmsghdr) + sizeof(struct rtmsg); size < nlh->nlmsg_len / 2; size += 4) {
+		for (size_t size = sizeof(struct nlmsghdr) + sizeof(struct rtmsg);
+		     size < nlh->nlmsg_len / 2; size += 4) {
 			uint8_t *small = malloc(size);
 
 			assert_null(rt_request_route(small, size, RTM_NEWROUTE, NLM_F_CREATE, &r));
@@ -169,7 +266,8 @@ static void test_routes_round_trip(void **state _unused_)
 
 static void test_routes_that_are_none(void **state _unused_)
 {
-	_cleanup_(freep) struct nlmsghdr *subtree = load("route6_subtree"), *cached = load("route4_gateway");
+	_cleanup_(freep) struct nlmsghdr *subtree = load("route6_subtree"),
+					 *cached = load("route4_gateway");
 	struct rtmsg *rtm = mnl_nlmsg_get_payload(cached);
 	struct route r = { .mtu = 77 };
 
@@ -225,7 +323,15 @@ static void test_nexthops(void **state _unused_)
 		{ "nexthop_gateway6", "fe80::3", 3, 5, false, false, 0, 0, { { 0 } } },
 		{ "nexthop_blackhole", "", 4, 0, false, true, 0, 0, { { 0 } } },
 		{ "nexthop_dev", "", 5, 3, false, false, 0, 0, { { 0 } } },
-		{ "nexthop_encap", "10.1.0.7", 6, 3, false, false, LWTUNNEL_ENCAP_IP, 0, { { 0 } } },
+		{ "nexthop_encap",
+		  "10.1.0.7",
+		  6,
+		  3,
+		  false,
+		  false,
+		  LWTUNNEL_ENCAP_IP,
+		  0,
+		  { { 0 } } },
 		{ "nexthop_group", "", 10, 0, false, false, 0, 2, { { 1, 3 }, { 2, 1000 } } },
 		{ "nexthop_resilient", "", 11, 0, false, false, 0, 2, { { 1, 1 }, { 2, 5 } } },
 	};
@@ -314,7 +420,8 @@ static void test_neighbours(void **state _unused_)
 		bool probeable;
 	} cases[] = {
 		{ "neighbour_reachable", "10.1.0.2", NUD_REACHABLE, 0, 0, 0, 2, true },
-		{ "neighbour_managed", "fe80::2", NUD_INCOMPLETE, NTF_EXT_LEARNED, NTF_EXT_MANAGED, RTPROT_BIRD, 0, false },
+		{ "neighbour_managed", "fe80::2", NUD_INCOMPLETE, NTF_EXT_LEARNED, NTF_EXT_MANAGED,
+		  RTPROT_BIRD, 0, false },
 		{ "neighbour_permanent", "10.1.0.4", NUD_PERMANENT, 0, 0, 0, 4, false },
 	};
 
@@ -335,7 +442,8 @@ static void test_neighbours(void **state _unused_)
 		assert_int_equal(n.lladdr[5], cases[i].last);
 		assert_int_equal(neighbour_probeable(&n), cases[i].probeable);
 		/* A probe changes the state and nothing else. */
-		assert_int_equal(rt_decode_neighbour(rt_request_neighbour_probe(buf, &n), &asked), 0);
+		assert_int_equal(rt_decode_neighbour(rt_request_neighbour_probe(buf, &n), &asked),
+				 0);
 		assert_int_equal(asked.state, NUD_PROBE);
 		asked.state = n.state;
 		assert_memory_equal(&asked, &n, sizeof(n));
@@ -345,21 +453,57 @@ static void test_neighbours(void **state _unused_)
 static void test_rules(void **state _unused_)
 {
 	static const struct rule cases[] = {
-		{ .family = AF_INET, .priority = 10021, .action = FR_ACT_TO_TBL, .table = 17001, .has_mark = true,
-		  .mark = 0x1000000, .mark_mask = 0xff000000, .protocol = 157, .suppress_prefixlen = -1 },
-		{ .family = AF_INET, .priority = 10000, .action = FR_ACT_GOTO, .target = 10400, .has_mark = true,
-		  .mark_mask = 0xff000000, .protocol = 157, .suppress_prefixlen = -1 },
-		{ .family = AF_INET, .priority = 10400, .action = FR_ACT_NOP, .protocol = 157, .suppress_prefixlen = -1 },
-		{ .family = AF_INET6, .priority = 10410, .action = FR_ACT_TO_TBL, .table = 254, .protocol = 157,
-		  .dst = { { AF_INET6, { 0x20, 0x01, 0x0d, 0xb8 } }, 32 }, .ip_proto = 6, .dport_first = 80,
-		  .dport_last = 90, .suppress_prefixlen = 32 },
-		{ .family = AF_INET, .priority = 20, .action = FR_ACT_TO_TBL, .table = 5, .iif = "v0", .oif = "v1",
-		  .src = { { AF_INET, { 10, 9 } }, 16 }, .suppress_prefixlen = -1 },
-		{ .family = AF_INET, .priority = 25, .action = FR_ACT_TO_TBL, .table = 5, .ip_proto = 17, .dport_first = 53,
-		  .dport_last = 53, .suppress_prefixlen = -1 },
+		{ .family = AF_INET,
+		  .priority = 10021,
+		  .action = FR_ACT_TO_TBL,
+		  .table = 17001,
+		  .has_mark = true,
+		  .mark = 0x1000000,
+		  .mark_mask = 0xff000000,
+		  .protocol = 157,
+		  .suppress_prefixlen = -1 },
+		{ .family = AF_INET,
+		  .priority = 10000,
+		  .action = FR_ACT_GOTO,
+		  .target = 10400,
+		  .has_mark = true,
+		  .mark_mask = 0xff000000,
+		  .protocol = 157,
+		  .suppress_prefixlen = -1 },
+		{ .family = AF_INET,
+		  .priority = 10400,
+		  .action = FR_ACT_NOP,
+		  .protocol = 157,
+		  .suppress_prefixlen = -1 },
+		{ .family = AF_INET6,
+		  .priority = 10410,
+		  .action = FR_ACT_TO_TBL,
+		  .table = 254,
+		  .protocol = 157,
+		  .dst = { { AF_INET6, { 0x20, 0x01, 0x0d, 0xb8 } }, 32 },
+		  .ip_proto = 6,
+		  .dport_first = 80,
+		  .dport_last = 90,
+		  .suppress_prefixlen = 32 },
+		{ .family = AF_INET,
+		  .priority = 20,
+		  .action = FR_ACT_TO_TBL,
+		  .table = 5,
+		  .iif = "v0",
+		  .oif = "v1",
+		  .src = { { AF_INET, { 10, 9 } }, 16 },
+		  .suppress_prefixlen = -1 },
+		{ .family = AF_INET,
+		  .priority = 25,
+		  .action = FR_ACT_TO_TBL,
+		  .table = 5,
+		  .ip_proto = 17,
+		  .dport_first = 53,
+		  .dport_last = 53,
+		  .suppress_prefixlen = -1 },
 	};
-	static const char *const names[] = { "rule_leaf", "rule_guard", "rule_nop", "rule_suppress6", "rule_names",
-					     "rule_port" };
+	static const char *const names[] = { "rule_leaf",      "rule_guard", "rule_nop",
+					     "rule_suppress6", "rule_names", "rule_port" };
 	static const char *const others[] = { "rule_sport", "rule_not", "rule_tos", "rule_uid" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -370,7 +514,8 @@ static void test_rules(void **state _unused_)
 		print_message("  %s\n", names[i]);
 		assert_int_equal(rt_decode_rule(nlh, &r), 0);
 		assert_memory_equal(&r, &cases[i], sizeof(r));
-		assert_int_equal(rt_decode_rule(rt_request_rule(buf, RTM_NEWRULE, 0, &r), &again), 0);
+		assert_int_equal(rt_decode_rule(rt_request_rule(buf, RTM_NEWRULE, 0, &r), &again),
+				 0);
 		assert_memory_equal(&again, &r, sizeof(r));
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
@@ -409,8 +554,8 @@ static unsigned decode_all(const struct nlmsghdr *nlh)
 	return taken;
 }
 
-/* Every recorded message cut at every length, and with every byte set to a few nasty values: no decoder may read outside it
- * (the sanitizers watch), and no message is taken by two. */
+/* Every recorded message cut at every length, and with every byte set to a few nasty values: no
+ * decoder may read outside it (the sanitizers watch), and no message is taken by two. */
 static void test_damaged(void **state _unused_)
 {
 	static const uint8_t nasty[] = { 0x00, 0x01, 0x03, 0x7f, 0xff };
@@ -459,19 +604,26 @@ static void test_dump_requests(void **state _unused_)
 	assert_int_equal(rtm->rtm_protocol, 157);
 	assert_int_equal(nlh->nlmsg_len, sizeof(*nlh) + sizeof(*rtm) + 8);
 	/* Strict checking wants each family's own header. */
-	assert_int_equal(rt_request_dump(buf, RTM_GETLINK, AF_UNSPEC)->nlmsg_len, 16 + sizeof(struct ifinfomsg));
+	assert_int_equal(rt_request_dump(buf, RTM_GETLINK, AF_UNSPEC)->nlmsg_len,
+			 16 + sizeof(struct ifinfomsg));
 	assert_int_equal(rt_request_dump(buf, RTM_GETNEXTHOP, AF_UNSPEC)->nlmsg_len, 16 + 8);
-	assert_int_equal(rt_request_dump(buf, RTM_GETNEIGH, AF_UNSPEC)->nlmsg_len, 16 + sizeof(struct ndmsg));
+	assert_int_equal(rt_request_dump(buf, RTM_GETNEIGH, AF_UNSPEC)->nlmsg_len,
+			 16 + sizeof(struct ndmsg));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_routes),	      cmocka_unit_test(test_routes_round_trip),
-		cmocka_unit_test(test_routes_that_are_none), cmocka_unit_test(test_long_encapsulation),
-		cmocka_unit_test(test_nexthops),      cmocka_unit_test(test_links),
-		cmocka_unit_test(test_addresses),     cmocka_unit_test(test_neighbours),
-		cmocka_unit_test(test_rules),	      cmocka_unit_test(test_dump_requests),
+		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_routes_round_trip),
+		cmocka_unit_test(test_routes_that_are_none),
+		cmocka_unit_test(test_long_encapsulation),
+		cmocka_unit_test(test_nexthops),
+		cmocka_unit_test(test_links),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_neighbours),
+		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_dump_requests),
 		cmocka_unit_test(test_damaged),
 	};
 

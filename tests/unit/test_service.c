@@ -41,7 +41,8 @@ static void test_nexthop_spec(void **state _unused_)
 		int r = nexthop_spec_parse(cases[i].text, &s);
 
 		assert_int_equal(r, cases[i].back ? 0 : -EINVAL);
-		assert_string_equal(r < 0 ? s.ifname : nexthop_spec_format(&s, buf), r < 0 ? "kept" : cases[i].back);
+		assert_string_equal(r < 0 ? s.ifname : nexthop_spec_format(&s, buf),
+				    r < 0 ? "kept" : cases[i].back);
 	}
 }
 
@@ -51,10 +52,14 @@ static void test_nexthop_matches(void **state _unused_)
 		const char *spec, *full;
 		bool match;
 	} cases[] = {
-		{ "10.0.0.1", "10.0.0.1%eth0", true },	     { "10.0.0.1%eth0", "10.0.0.1%eth0", true },
-		{ "10.0.0.1%eth1", "10.0.0.1%eth0", false }, { "10.0.0.2", "10.0.0.1%eth0", false },
-		{ "%ppp0", "%ppp0", true },		     { "%ppp0", "10.0.0.1%ppp0", false },
-		{ "10.0.0.1", "%ppp0", false },		     { "fe80::1", "fe80::1%eth7", true },
+		{ "10.0.0.1", "10.0.0.1%eth0", true },
+		{ "10.0.0.1%eth0", "10.0.0.1%eth0", true },
+		{ "10.0.0.1%eth1", "10.0.0.1%eth0", false },
+		{ "10.0.0.2", "10.0.0.1%eth0", false },
+		{ "%ppp0", "%ppp0", true },
+		{ "%ppp0", "10.0.0.1%ppp0", false },
+		{ "10.0.0.1", "%ppp0", false },
+		{ "fe80::1", "fe80::1%eth7", true },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -67,8 +72,8 @@ static void test_nexthop_matches(void **state _unused_)
 }
 
 /* Services in words: "PREFIX,... PROTO,... FIRST-LAST,...". */
-static void service_add(struct service_set *set, const char *name, const char *prefixes, const char *protos,
-			const char *ports)
+static void service_add(struct service_set *set, const char *name, const char *prefixes,
+			const char *protos, const char *ports)
 {
 	char words[200], *save, *w;
 	struct service *s;
@@ -87,7 +92,9 @@ static void service_add(struct service_set *set, const char *name, const char *p
 		s->protos[s->n_protos++] = proto_parse(w);
 	snprintf(words, sizeof(words), "%s", ports);
 	for (w = strtok_r(words, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
-		assert_int_equal(sscanf(w, "%hu-%hu", &s->ports[s->n_ports].first, &s->ports[s->n_ports].last), 2);
+		assert_int_equal(sscanf(w, "%hu-%hu", &s->ports[s->n_ports].first,
+					&s->ports[s->n_ports].last),
+				 2);
 		s->n_ports++;
 	}
 }
@@ -112,7 +119,8 @@ static void test_match(void **state _unused_)
 	service_add(&set, "web", "10.1.1.1/32", "tcp", "80-80,443-443");
 	service_add(&set, "low", "10.0.0.0/8", "tcp", "100-199");
 	assert_int_equal(match(&set, "10.1.1.1", "tcp", 80), 2);
-	assert_int_equal(match(&set, "10.1.1.1", "tcp", 81), 1); /* what the more specific one does not take */
+	assert_int_equal(match(&set, "10.1.1.1", "tcp", 81),
+			 1); /* what the more specific one does not take */
 	assert_int_equal(match(&set, "10.1.1.1", "udp", 80), 0);
 	assert_int_equal(match(&set, "10.1.1.2", "tcp", 150), 3);
 	assert_int_equal(match(&set, "10.1.1.2", "tcp", 200), 1);
@@ -133,11 +141,17 @@ static void test_check(void **state _unused_)
 		{ { "1.1.1.1/32", "1.1.1.0/24" }, { "tcp", "tcp" }, { "80-80", "80-80" }, NULL },
 		{ { "1.1.1.1/32", "1.1.1.1/32" }, { "tcp", "tcp" }, { "0-65535", "80-80" }, NULL },
 		{ { "1.1.1.1/32", "1.1.1.1/32" }, { "tcp", "tcp" }, { "80-90", "80-85" }, NULL },
-		{ { "1.1.1.1/32", "2.2.2.2/32,1.1.1.1/32" }, { "udp,tcp", "tcp" }, { "80-80", "80-80" },
+		{ { "1.1.1.1/32", "2.2.2.2/32,1.1.1.1/32" },
+		  { "udp,tcp", "tcp" },
+		  { "80-80", "80-80" },
 		  "services 'a' and 'b' both claim 1.1.1.1/32, tcp, port 80, and neither is more specific" },
-		{ { "::/0", "::/0" }, { "udp", "udp" }, { "80-90", "85-95" },
+		{ { "::/0", "::/0" },
+		  { "udp", "udp" },
+		  { "80-90", "85-95" },
 		  "services 'a' and 'b' both claim ::/0, udp, ports 85-90, and neither is more specific" },
-		{ { "::/0", "::/0" }, { "sctp", "sctp" }, { "0-65535", "0-65535" },
+		{ { "::/0", "::/0" },
+		  { "sctp", "sctp" },
+		  { "0-65535", "0-65535" },
 		  "services 'a' and 'b' both claim ::/0, sctp, all ports, and neither is more specific" },
 	};
 
@@ -160,9 +174,11 @@ static int cell_find(const struct service_cell *cells, size_t n, const struct tu
 	int found = -1;
 
 	for (size_t i = 0; i < n; i++) {
-		if (cells[i].proto != t->proto || cells[i].ports.first > t->dport || cells[i].ports.last < t->dport)
+		if (cells[i].proto != t->proto || cells[i].ports.first > t->dport ||
+		    cells[i].ports.last < t->dport)
 			continue;
-		if (ip_addr_compare(&cells[i].first, &dst) > 0 || ip_addr_compare(&cells[i].last, &dst) < 0)
+		if (ip_addr_compare(&cells[i].first, &dst) > 0 ||
+		    ip_addr_compare(&cells[i].last, &dst) < 0)
 			continue;
 		assert_int_equal(found, -1); /* cells do not overlap */
 		found = cells[i].service;
@@ -170,8 +186,9 @@ static int cell_find(const struct service_cell *cells, size_t n, const struct tu
 	return found;
 }
 
-/* Four bits at the top and four at the bottom vary, so that stretches are long and prefixes of all kinds occur; the bits
- * between them are all zero or, for the last addresses of short prefixes, all one. */
+/* Four bits at the top and four at the bottom vary, so that stretches are long and prefixes of all
+ * kinds occur; the bits between them are all zero or, for the last addresses of short prefixes, all
+ * one. */
 static struct ip_addr addr_of(uint8_t family, unsigned low)
 {
 	struct ip_addr a = { .family = family };
@@ -194,7 +211,8 @@ static struct ip_prefix random_prefix(unsigned *seed)
 	static const uint8_t top[] = { 0, 1, 2, 3, 4 };
 	uint8_t family = rand_r(seed) % 2 ? AF_INET : AF_INET6, bits = ip_family_bits(family);
 	struct ip_addr a = addr_of(family, (unsigned)rand_r(seed) % 256);
-	uint8_t len = rand_r(seed) % 2 ? top[(unsigned)rand_r(seed) % ARRAY_SIZE(top)] : (uint8_t)(bits - rand_r(seed) % 5);
+	uint8_t len = rand_r(seed) % 2 ? top[(unsigned)rand_r(seed) % ARRAY_SIZE(top)]
+				       : (uint8_t)(bits - rand_r(seed) % 5);
 
 	return ip_prefix_make(&a, len);
 }
@@ -202,7 +220,9 @@ static struct ip_prefix random_prefix(unsigned *seed)
 static void random_service(struct service_set *set, unsigned *seed)
 {
 	static const char *const protos[] = { "tcp", "udp", "tcp,udp", "tcp,udp,sctp" };
-	static const char *const ports[] = { "0-65535", "80-80", "80-90", "82-85", "82-82,84-84", "70-100,65000-65535", "0-79" };
+	static const char *const ports[] = { "0-65535", "80-80",       "80-90",
+					     "82-85",	"82-82,84-84", "70-100,65000-65535",
+					     "0-79" };
 	struct service *s;
 	char name[8];
 
@@ -226,10 +246,12 @@ static void assert_merged(const struct service_cell *cells, size_t n)
 
 			if (!beside || a == b)
 				continue;
-			assert_false(ip_addr_equal(&a->first, &b->first) && ip_addr_equal(&a->last, &b->last) &&
+			assert_false(ip_addr_equal(&a->first, &b->first) &&
+				     ip_addr_equal(&a->last, &b->last) &&
 				     a->ports.last + 1 == b->ports.first);
-			assert_false(a->ports.first == b->ports.first && a->ports.last == b->ports.last &&
-				     ip_addr_increment(&next) && ip_addr_equal(&next, &b->first));
+			assert_false(a->ports.first == b->ports.first &&
+				     a->ports.last == b->ports.last && ip_addr_increment(&next) &&
+				     ip_addr_equal(&next, &b->first));
 		}
 	}
 }
@@ -237,7 +259,8 @@ static void assert_merged(const struct service_cell *cells, size_t n)
 static void assert_agree(const struct service_set *set, const struct service_cell *cells, size_t n)
 {
 	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
-	static const uint16_t ports[] = { 0, 69, 70, 79, 80, 81, 82, 83, 84, 85, 86, 90, 91, 100, 101, 64999, 65000, 65535 };
+	static const uint16_t ports[] = { 0,  69, 70, 79, 80,  81,  82,	   83,	  84,
+					  85, 86, 90, 91, 100, 101, 64999, 65000, 65535 };
 
 	for (unsigned i = 0; i < 3 * 2 * 512; i++) {
 		uint8_t family = i % 2 ? AF_INET : AF_INET6;
@@ -287,8 +310,9 @@ static void test_compile_words(void **state _unused_)
 	assert_int_equal(service_set_compile(&set, &cells, &n), 0);
 	for (size_t i = 0; i < n; i++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s-%s %u-%u %s\n",
-			 ip_addr_format(&cells[i].first, buf[0]), ip_addr_format(&cells[i].last, buf[1]),
-			 cells[i].ports.first, cells[i].ports.last, set.list[cells[i].service].name);
+			 ip_addr_format(&cells[i].first, buf[0]),
+			 ip_addr_format(&cells[i].last, buf[1]), cells[i].ports.first,
+			 cells[i].ports.last, set.list[cells[i].service].name);
 	assert_string_equal(text, "0.0.0.0-9.255.255.255 0-65535 all\n"
 				  "10.0.0.0-10.0.0.1 0-79 all\n"
 				  "10.0.0.0-10.0.0.1 80-80 web\n"
@@ -321,7 +345,8 @@ static void test_compile_too_many(void **state _unused_)
 
 		a.bytes[1] = (uint8_t)(s->n_prefixes >> 15);
 		a.bytes[2] = (uint8_t)(s->n_prefixes >> 7);
-		a.bytes[3] = (uint8_t)(s->n_prefixes << 1); /* every other address, so that nothing merges */
+		a.bytes[3] = (uint8_t)(s->n_prefixes
+				       << 1); /* every other address, so that nothing merges */
 		s->prefixes[s->n_prefixes] = ip_prefix_make(&a, 32);
 	}
 	assert_int_equal(service_set_compile(&set, &cells, &n), -E2BIG);

@@ -10,6 +10,7 @@ import ipaddress
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -190,6 +191,17 @@ class Lab:
     def conntrack(self, *arguments, ns=None, check=True):
         """`conntrack <arguments>` on the gateway: its output."""
         return self.run(ns or self.gateway, "conntrack", *arguments, check=check)
+
+    def pins(self, family=4):
+        """How many elements the pin map has."""
+        text = self.run(self.gateway, f"nft list map inet flowpin pin{family}", check=False)
+        return len(re.findall(r"\bexpires\b", text))
+
+    def forget_quickly(self, timeout=5):
+        """conntrack on the gateway drops TCP entries after so many seconds (flowpind must run: it loads conntrack)."""
+        for state in ("syn_sent", "syn_recv", "established", "unacknowledged", "fin_wait", "close_wait",
+                      "last_ack", "time_wait", "close"):
+            self.sysctl(self.gateway, **{f"net.netfilter.nf_conntrack_tcp_timeout_{state}": timeout})
 
     # --- small things
 
