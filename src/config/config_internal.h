@@ -30,8 +30,7 @@ struct config_reader {
 	int id_lines[256]; /* where each id was given, 0 nowhere */
 };
 
-/* Sets "NAME:LINE: sentence" unless there is one already. Always returns -1, for libconfuse's
- * callbacks. */
+/* Sets "NAME:LINE: sentence" unless there is one already. Returns -1, for libconfuse. */
 int config_fail(struct config_reader *rd, int line, const char *fmt, ...) _printf_(3, 4);
 
 /* Refuses what libconfuse would take in a way nobody expects (environment variables, unclosed
@@ -43,8 +42,7 @@ int config_scan(struct config_reader *rd, const char *text, size_t len, char **r
 /* Makes the parser for the schema. NULL for lack of memory. */
 cfg_t *config_schema_new(struct config_reader *rd);
 
-/* config_service.c: what stands in a service. Callbacks of the schema: 0, or -1 with the sentence
- * set. */
+/* config_service.c: what stands in a service. They return 0, or -1 with the sentence set. */
 struct config_option;
 int config_set_prefix(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
 		      const char *value);

@@ -39,10 +39,10 @@ static struct service *service_of(struct config_reader *rd, const cfg_t *section
 	if (rd->section == section)
 		return &set->list[set->n - 1];
 	if (!name_valid(section->title)) {
-		config_fail(
-			rd, section->line,
-			"'%.60s' is no name for a service (1 to %d of a-z, 0-9, '_' and '-', a letter first)",
-			section->title, SERVICE_NAME_MAX - 1);
+		config_fail(rd, section->line,
+			    "'%.60s' is no name for a service "
+			    "(1 to %d of a-z, 0-9, '_' and '-', a letter first)",
+			    section->title, SERVICE_NAME_MAX - 1);
 		return NULL;
 	}
 	if (set->n == CONFIG_SERVICES_MAX) {

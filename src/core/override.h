@@ -22,22 +22,25 @@ struct override_selector {
 struct override {
 	char service[SERVICE_NAME_MAX];
 	struct ip_prefix to; /* P */
-	struct override_selector
-		*selectors; /* protocols x port ranges of the service; `to` is P in each */
+	/* Protocols x port ranges of the service; `to` is P in each. Where another service has the
+	 * same prefix there is one override per range, so that they can be put in order. */
+	struct override_selector *selectors;
 	size_t n_selectors;
 	struct override_selector *shields;
 	size_t n_shields;
 	uint32_t source_table;
 	uint8_t len;
-	struct route *routes; /* copies, nexthops resolved, table 0 (the writer numbers it), those
-				 nexthops left out */
+	/* Copies, nexthops resolved, table 0 (the writer numbers it), those nexthops left out,
+	 * weights scaled to what a multipath route can hold (256). */
+	struct route *routes;
 	size_t n_routes;
 	struct nexthop_spec *without;
 	size_t n_without;
 };
 
 /* All overrides that the present routes and bindings call for, those of longer service prefixes
- * first. A route that would be left without a nexthop is not overridden. The caller releases with
+ * first. A route that would be left without a nexthop, or with one whose encapsulation was too long
+ * to be kept, is not overridden. The caller releases with
  * override_list_free(). -ENOMEM. */
 int override_list_build(const struct service_set *services, const struct rib *rib,
 			const struct registry *registry, struct override **ret_list,

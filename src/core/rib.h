@@ -53,7 +53,7 @@ int rib_sync_end(struct rib *r);
 struct rib_member {
 	struct ip_addr gateway;
 	uint32_t ifindex;
-	uint32_t mtu; /* this and what follows: of the route that named it last */
+	uint32_t mtu; /* this and up to encap: of the route that named it last */
 	bool onlink;
 	uint16_t encap_type, encap_len;
 	uint8_t encap[64];
@@ -61,12 +61,10 @@ struct rib_member {
 	uint8_t families; /* bit 0: routes of IPv4 name it; bit 1: of IPv6 */
 };
 
-/* The members of service number `service`, in no particular order; borrowed until the next change.
- */
+/* The members of service number `service`, in no order; borrowed until the next change. */
 const struct rib_member *rib_service_members(const struct rib *r, size_t service, size_t *ret_n);
 
-/* Counts up whenever this service's members or relevant routes change: compare with the value seen
- * last. */
+/* Counts up whenever this service's members or relevant routes change. */
 uint64_t rib_service_version(const struct rib *r, size_t service);
 
 /* Calls `fn` for each relevant route of the service, with its nexthops resolved (objects and groups

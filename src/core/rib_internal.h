@@ -32,8 +32,7 @@ struct rib_relevance {
  * attributes always come from a slot that still names it. */
 struct rib_reference {
 	struct rib_slot *slot;
-	const struct route_nexthop
-		*nexthop; /* NULL: the same nexthop stands earlier in the route */
+	const struct route_nexthop *nexthop; /* NULL: it stands earlier in the route too */
 	struct rib_reference *prev, *next;
 };
 
@@ -77,7 +76,7 @@ struct rib_service {
 	struct rib_member_links {
 		struct rib_reference *references;
 		uint32_t by_family[2];
-	} * links; /* parallel to members */
+	} *links; /* parallel to members */
 	size_t n_members, cap_members, cap_links;
 	struct rib_slot **slots; /* relevant ones */
 	size_t n_slots, cap_slots;
@@ -127,7 +126,8 @@ int rib_relevance_activate(struct rib *r, struct rib_slot *s, struct rib_relevan
 void rib_relevance_deactivate(struct rib *r, struct rib_slot *s, struct rib_relevance *v);
 struct rib_relevance *rib_relevance_find(const struct rib_slot *s, uint16_t service);
 bool rib_nexthop_same_hop(const struct route_nexthop *a, const struct route_nexthop *b);
-/* In everything that a copy of the route would show. */
+/* In everything that a copy of the route would show. Their order means nothing: IPv6 tells the same
+ * route in one order in events and in another in a dump. */
 bool rib_nexthops_equal(const struct route_nexthop *a, size_t n_a, const struct route_nexthop *b,
 			size_t n_b);
 

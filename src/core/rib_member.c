@@ -17,13 +17,23 @@ static bool nexthop_equal(const struct route_nexthop *a, const struct route_next
 	       memcmp(a->encap, b->encap, sizeof(a->encap)) == 0;
 }
 
+static size_t count_equal(const struct route_nexthop *list, size_t n, const struct route_nexthop *h)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += nexthop_equal(&list[i], h);
+	return count;
+}
+
 bool rib_nexthops_equal(const struct route_nexthop *a, size_t n_a, const struct route_nexthop *b,
 			size_t n_b)
 {
 	if (n_a != n_b)
 		return false;
 	for (size_t i = 0; i < n_a; i++)
-		if (!nexthop_equal(&a[i], &b[i]))
+		if (!nexthop_equal(&a[i], &b[i]) &&
+		    count_equal(a, n_a, &a[i]) != count_equal(b, n_b, &a[i]))
 			return false;
 	return true;
 }

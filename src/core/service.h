@@ -30,8 +30,7 @@ struct nexthop_spec {
 int nexthop_spec_parse(const char *text, struct nexthop_spec *ret_spec) _must_check_;
 /* Writes it into buf (NEXTHOP_TEXT bytes) and returns buf. */
 const char *nexthop_spec_format(const struct nexthop_spec *s, char *buf);
-/* True when `s` names the nexthop `full` (which has its interface): what `s` leaves out is not
- * compared. */
+/* True when `s` names the nexthop `full`, which has its interface; `s` may leave that out. */
 bool nexthop_spec_matches(const struct nexthop_spec *s, const struct nexthop_spec *full);
 
 struct service_id {

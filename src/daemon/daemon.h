@@ -141,6 +141,7 @@ struct daemon {
 		uint64_t packets, since_ms;
 	} still[256]; /* chain counters of bindings that may be retired */
 	uint64_t counters_read_ms;
+	uint64_t evict_ms; /* drain.c: not before */
 	struct log_limit limit_full, limit_decode, limit_overrun, limit_repair, limit_kernel, limit_lost;
 
 	struct stats stats;

@@ -69,8 +69,8 @@ static bool batch_reserve(struct nft_batch *b, size_t more)
 	return true;
 }
 
-static struct nlmsghdr *put_header(void *buf, uint16_t type, uint16_t flags, uint16_t family, uint16_t res_id,
-				   uint32_t seq)
+static struct nlmsghdr *put_header(void *buf, uint16_t type, uint16_t flags, uint16_t family,
+				   uint16_t res_id, uint32_t seq)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
@@ -89,7 +89,8 @@ struct nlmsghdr *nft_request(void *buf, uint16_t type, uint16_t family)
 	return put_header(buf, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), 0, family, 0, 0);
 }
 
-struct nlmsghdr *nft_batch_begin(struct nft_batch *b, uint16_t type, uint16_t flags, uint16_t family)
+struct nlmsghdr *nft_batch_begin(struct nft_batch *b, uint16_t type, uint16_t flags,
+				 uint16_t family)
 {
 	void *messages = vec_reserve(b->messages, b->n, &b->messages_cap, sizeof(*b->messages));
 
@@ -99,14 +100,17 @@ struct nlmsghdr *nft_batch_begin(struct nft_batch *b, uint16_t type, uint16_t fl
 		b->failed = true;
 		return NULL;
 	}
-	return put_header(b->data + b->len, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags, family, 0, 0);
+	return put_header(b->data + b->len, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags,
+			  family, 0, 0);
 }
 
 void nft_batch_end(struct nft_batch *b, struct nlmsghdr *nlh, size_t operations)
 {
 	if (b->failed || !nlh)
 		return;
-	b->messages[b->n++] = (struct message){ .offset = b->len, .len = nlh->nlmsg_len, .operations = operations };
+	b->messages[b->n++] = (struct message){ .offset = b->len,
+						.len = nlh->nlmsg_len,
+						.operations = operations };
 	b->len += MNL_ALIGN(nlh->nlmsg_len);
 }
 
@@ -130,8 +134,8 @@ size_t nft_batch_operations(const struct nft_batch *b)
 	return sum;
 }
 
-/* The index behind the last message of the transaction that begins at `from`: the last cut that keeps the limits, or the
- * first one when what lies before it is too long by itself. */
+/* The index behind the last message of the transaction that begins at `from`: the last cut that
+ * keeps the limits, or the first one when what lies before it is too long by itself. */
 static size_t transaction_end(const struct nft_batch *b, size_t from)
 {
 	size_t operations = 0, bytes = 0, end = from;
@@ -139,7 +143,8 @@ static size_t transaction_end(const struct nft_batch *b, size_t from)
 	for (size_t i = from; i < b->n; i++) {
 		operations += b->messages[i].operations;
 		bytes += MNL_ALIGN(b->messages[i].len);
-		if (end > from && (operations > NFT_TRANSACTION_OPERATIONS || bytes > NFT_TRANSACTION_BYTES))
+		if (end > from &&
+		    (operations > NFT_TRANSACTION_OPERATIONS || bytes > NFT_TRANSACTION_BYTES))
 			return end;
 		if (b->messages[i].cut || i + 1 == b->n)
 			end = i + 1;
@@ -148,7 +153,8 @@ static size_t transaction_end(const struct nft_batch *b, size_t from)
 }
 
 struct outcome {
-	uint32_t first_seq, n; /* of the transaction's messages; its begin and end are numbered around them */
+	uint32_t first_seq,
+		n; /* of the transaction's messages; its begin and end are numbered around them */
 	bool done;
 	nft_refused_fn refused;
 	size_t base; /* index of the message with first_seq */
@@ -192,14 +198,18 @@ static int outcome_read(struct nl *nl, struct outcome *o)
 		}
 	} while (r > 0);
 	if (r < 0 && o->err.code == 0)
-		return err_set(&o->err, r, "the kernel's answer to a transaction was lost: %s", strerror(-r));
+		return err_set(&o->err, r, "the kernel's answer to a transaction was lost: %s",
+			       strerror(-r));
 	return 0;
 }
 
 static int transaction_send(struct nl *nl, struct iovec *iov, size_t n_iov, size_t bytes)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	struct msghdr mh = { .msg_name = &kernel, .msg_namelen = sizeof(kernel), .msg_iov = iov, .msg_iovlen = n_iov };
+	struct msghdr mh = { .msg_name = &kernel,
+			     .msg_namelen = sizeof(kernel),
+			     .msg_iov = iov,
+			     .msg_iovlen = n_iov };
 	uint32_t got;
 	ssize_t n;
 
@@ -212,11 +222,13 @@ static int transaction_send(struct nl *nl, struct iovec *iov, size_t n_iov, size
 	return n < 0 ? -errno : 0;
 }
 
-static int transaction_write(struct nl *nl, struct nft_batch *b, size_t from, size_t to, struct outcome *o)
+static int transaction_write(struct nl *nl, struct nft_batch *b, size_t from, size_t to,
+			     struct outcome *o)
 {
 	uint8_t head[MNL_NLMSG_HDRLEN + sizeof(struct nfgenmsg)], tail[sizeof(head)];
 	const struct message *last = &b->messages[to - 1];
-	size_t begin = b->messages[from].offset, bytes = last->offset + MNL_ALIGN(last->len) - begin;
+	size_t begin = b->messages[from].offset,
+	       bytes = last->offset + MNL_ALIGN(last->len) - begin;
 	struct iovec iov[3];
 	int r;
 
@@ -230,7 +242,8 @@ static int transaction_write(struct nl *nl, struct nft_batch *b, size_t from, si
 		nlh->nlmsg_seq = nl_next_seq(nl);
 		if (i == from)
 			o->first_seq = nlh->nlmsg_seq;
-		/* One acknowledgement a transaction is enough: each more would only fill the queue. */
+		/* One acknowledgement a transaction is enough: each more would only fill the
+		 * queue. */
 		if (i + 1 == to)
 			nlh->nlmsg_flags |= NLM_F_ACK;
 	}
@@ -249,7 +262,8 @@ static int transaction_write(struct nl *nl, struct nft_batch *b, size_t from, si
 	return o->err.code;
 }
 
-int nft_batch_commit(struct nl *nl, struct nft_batch *b, nft_refused_fn refused, void *arg, struct err *e)
+int nft_batch_commit(struct nl *nl, struct nft_batch *b, nft_refused_fn refused, void *arg,
+		     struct err *e)
 {
 	struct outcome o = { .refused = refused, .arg = arg };
 	int r = b->failed ? err_set(&o.err, -ENOMEM, "out of memory") : 0;
@@ -266,7 +280,8 @@ int nft_batch_commit(struct nl *nl, struct nft_batch *b, nft_refused_fn refused,
 	return r;
 }
 
-const void *nft_userdata_find(const void *data, size_t size, uint8_t type, size_t len, size_t *ret_len)
+const void *nft_userdata_find(const void *data, size_t size, uint8_t type, size_t len,
+			      size_t *ret_len)
 {
 	const uint8_t *p = data;
 
@@ -286,7 +301,8 @@ const void *nft_userdata_find(const void *data, size_t size, uint8_t type, size_
 	return NULL;
 }
 
-bool nft_userdata_put(void *buf, size_t size, size_t *len, uint8_t type, const void *value, size_t value_len)
+bool nft_userdata_put(void *buf, size_t size, size_t *len, uint8_t type, const void *value,
+		      size_t value_len)
 {
 	uint8_t *p = (uint8_t *)buf + *len;
 

@@ -13,14 +13,14 @@
 
 struct policy_binding {
 	uint8_t id;
-	const struct service
-		*service; /* its prefixes are routed through the nexthop, and held by blackholes */
+	/* Its prefixes are routed through the nexthop, and held by blackholes. */
+	const struct service *service;
 	struct ip_addr gateway; /* family 0: on-link */
 	uint32_t ifindex;
 	uint8_t families; /* bit 0: IPv4 traffic goes through it, bit 1: IPv6 traffic */
 	uint32_t mtu;
 	bool link_up; /* false: only the blackholes can stand */
-	bool onlink;
+	bool onlink; /* as its route has it; in our tables it always is, see policy_routes.c */
 	uint16_t encap_type, encap_len;
 	uint8_t encap[ROUTE_ENCAP_MAX];
 };
@@ -49,15 +49,18 @@ struct policy_found {
 	uint8_t families;
 };
 
-/* Reads our rules and routes back. */
+/* Reads our rules and routes back. The caller frees *ret_found, which is sorted by id; a table with
+ * only its blackholes (its link was down) is not in it. Errors as of policy_sync(). */
 int policy_read(struct policy *p, const struct policy_model *numbers,
 		struct policy_found **ret_found, size_t *ret_n, struct err *e) _must_check_;
 
-/* Writes the difference. Order: a binding's table before the rule that leads to it, the anchors
- * (nop) before the gotos, and the reverse when taking away, so that no packet meets half a tree.
- * *ret_changes: rules and routes written; *ret_failed: those that the kernel refused (the first
- * refusal's sentence in *e), which are tried again at the next call. 0 also with refusals; negative
- * when nothing could be done. */
+/* Writes the difference; what others put beside it is left alone. Order: a binding's table before
+ * the rule that leads to it, the anchors (nop) before the gotos, and the reverse when taking away,
+ * so that no packet meets half a tree. *ret_changes: rules and routes written; *ret_failed: those
+ * that the kernel refused (the first refusal's sentence in *e) and overrides that found no room
+ * (256 tables), all tried again at the next call. A selector's port 65535 alone is not overridden:
+ * the kernel takes no such rule. 0 also with refusals; -EINVAL for numbers that cannot be, -ENOMEM,
+ * or the socket's errno. Waits for the kernel's work only. */
 int policy_sync(struct policy *p, const struct policy_model *m, size_t *ret_changes,
 		size_t *ret_failed, struct err *e) _must_check_;
 
@@ -71,20 +74,21 @@ int policy_verify(struct policy *p, const struct policy_model *m, policy_differe
 
 /* Takes every rule and route of ours away; with overrides_only just the overrides and the
  * blackholes (--relax). 0 also when there are none. `numbers` may have zero fields: everything with
- * our rtm_protocol is meant then. */
+ * our rtm_protocol is meant then. The first refusal is returned, after all else was tried. */
 int policy_remove(struct policy *p, const struct policy_model *numbers, bool overrides_only,
 		  size_t *ret_removed, struct err *e) _must_check_;
 
 /* The priorities and tables in use, for a reader of messages. */
 struct override_place {
 	uint32_t table;
-	uint64_t since_ms; /* clock_now_ms() when it was first written by this process, or read at
-			      its start */
+	/* clock_now_ms() when it was first written by this process, or read at its start */
+	uint64_t since_ms;
 };
 /* Where override number i of the last synced model stands. -ENOENT. */
 int policy_override_place(const struct policy *p, size_t i,
 			  struct override_place *ret_place) _must_check_;
 
 /* True when a rule or route notification is about an object of ours but not from our own socket:
- * the daemon's monitor asks. */
+ * the daemon's monitor asks. Routes that the kernel itself flushes count (portid 0); IPv4 routes
+ * lost with their link are not notified at all. */
 bool policy_is_foreign_change(const struct policy *p, const struct nlmsghdr *nlh);

@@ -26,13 +26,14 @@ static void probe_refused(size_t index, int code, void *arg)
 		p->destroy_unknown = true;
 }
 
-/* One transaction that is always refused, since its second message names a table that does not exist: the kernel still judges every
- * message, and nothing is written. */
+/* One transaction that is always refused, since its second message names a table that does not
+ * exist: the kernel still judges every message, and nothing is written. */
 static int probe(struct ruleset *r, struct err *e)
 {
 	struct probe p = { 0 };
 	struct err refusal = { 0 };
-	struct nlmsghdr *nlh = nft_batch_begin(r->batch, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET);
+	struct nlmsghdr *nlh =
+		nft_batch_begin(r->batch, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET);
 	int code;
 
 	if (nlh) {
@@ -125,21 +126,27 @@ static int check_numbers(const struct rs_image *im, const struct ruleset_model *
 	if (im->layout == 0)
 		return err_set(e, -EEXIST,
 			       "a table inet " RS_TABLE
-			       " stands that was not made by flowpind: look at it and remove it with flowpind --teardown");
+			       " stands that was not made by flowpind: look at it and remove it "
+			       "with flowpind --teardown");
 	if (im->layout > RS_LAYOUT)
 		return err_set(e, -EPROTO,
-			       "table inet " RS_TABLE " has layout %u and this flowpind knows %u: run the newer one, or "
+			       "table inet " RS_TABLE
+			       " has layout %u and this flowpind knows %u: run the newer one, or "
 			       "remove the table with flowpind --teardown",
 			       im->layout, RS_LAYOUT);
-	if (im->mark_mask != m->mark_mask || im->table_base != m->table_base || im->rule_priority != m->rule_priority)
-		return err_set(e, -EEXIST,
-			       "table inet " RS_TABLE " was made with mark-mask = 0x%08x, table-base = %u, "
-			       "rule-priority = %u: keep these numbers, or run flowpin teardown first",
-			       im->mark_mask, im->table_base, im->rule_priority);
+	if (im->mark_mask != m->mark_mask || im->table_base != m->table_base ||
+	    im->rule_priority != m->rule_priority)
+		return err_set(
+			e, -EEXIST,
+			"table inet " RS_TABLE
+			" was made with mark-mask = 0x%08x, table-base = %u, "
+			"rule-priority = %u: keep these numbers, or run flowpin teardown first",
+			im->mark_mask, im->table_base, im->rule_priority);
 	return 0;
 }
 
-/* A table whose owner has gone but that outlived it is free to take. One without PERSIST was made without an owner and stays so. */
+/* A table whose owner has gone but that outlived it is free to take. One without PERSIST was made
+ * without an owner and stays so. */
 static int adopt(struct ruleset *r, struct err *e)
 {
 	const uint32_t mine = RS_TABLE_OWNER | RS_TABLE_PERSIST;
@@ -170,7 +177,8 @@ static int read_actual(struct ruleset *r, const struct ruleset_model *m, struct 
 	return adopt(r, e);
 }
 
-/* Each id once: a chain of the two may be missing. Returns how many there are; the list has room for 256. */
+/* Each id once: a chain of the two may be missing. Returns how many there are; the list has room
+ * for 256. */
 static size_t found_list(const struct rs_image *im, struct ruleset_found *list)
 {
 	bool seen[256] = { false };
@@ -187,8 +195,8 @@ static size_t found_list(const struct rs_image *im, struct ruleset_found *list)
 	return n;
 }
 
-int ruleset_read(struct ruleset *r, const struct ruleset_model *numbers, bool *ret_present, struct ruleset_found **ret_found,
-		 size_t *ret_n, struct err *e)
+int ruleset_read(struct ruleset *r, const struct ruleset_model *numbers, bool *ret_present,
+		 struct ruleset_found **ret_found, size_t *ret_n, struct err *e)
 {
 	_cleanup_(freep) struct ruleset_found *list = calloc(256, sizeof(*list));
 	int code;
@@ -301,7 +309,9 @@ static int sync_run(struct ruleset *r, struct sync *s, struct err *e)
 		r->known = false;
 		return code;
 	}
-	flags = r->actual.present ? r->actual.table_flags : r->can_own ? RS_TABLE_OWNER | RS_TABLE_PERSIST : 0;
+	flags = r->actual.present ? r->actual.table_flags
+		: r->can_own	  ? RS_TABLE_OWNER | RS_TABLE_PERSIST
+				  : 0;
 	rs_image_clear(&r->actual);
 	r->actual = s->desired;
 	r->actual.table_flags = flags;
@@ -309,8 +319,8 @@ static int sync_run(struct ruleset *r, struct sync *s, struct err *e)
 	return 0;
 }
 
-int ruleset_sync(struct ruleset *r, const struct ruleset_model *m, ruleset_refill_fn refill, void *arg, size_t *ret_changes,
-		 struct err *e)
+int ruleset_sync(struct ruleset *r, const struct ruleset_model *m, ruleset_refill_fn refill,
+		 void *arg, size_t *ret_changes, struct err *e)
 {
 	struct sync s = { .m = m, .refill = refill, .arg = arg };
 	size_t n;
@@ -326,7 +336,8 @@ int ruleset_sync(struct ruleset *r, const struct ruleset_model *m, ruleset_refil
 	return code;
 }
 
-static void verify_report(const struct rs_changes *c, bool present, ruleset_difference_fn fn, void *arg)
+static void verify_report(const struct rs_changes *c, bool present, ruleset_difference_fn fn,
+			  void *arg)
 {
 	char text[512];
 
@@ -338,7 +349,8 @@ static void verify_report(const struct rs_changes *c, bool present, ruleset_diff
 	}
 }
 
-int ruleset_verify(struct ruleset *r, const struct ruleset_model *m, ruleset_difference_fn fn, void *arg, struct err *e)
+int ruleset_verify(struct ruleset *r, const struct ruleset_model *m, ruleset_difference_fn fn,
+		   void *arg, struct err *e)
 {
 	struct rs_image actual = { 0 }, desired = { 0 };
 	struct rs_changes changes = { 0 };
@@ -371,7 +383,8 @@ int ruleset_remove(struct ruleset *r, struct err *e)
 	rs_write_table_delete(r);
 	code = nft_batch_commit(r->nl, r->batch, NULL, NULL, &refusal);
 	if (code < 0 && code != -ENOENT)
-		return err_set(e, code, "table inet " RS_TABLE " cannot be deleted: %s", refusal.text);
+		return err_set(e, code, "table inet " RS_TABLE " cannot be deleted: %s",
+			       refusal.text);
 	rs_image_clear(&r->actual);
 	return 0;
 }

@@ -7,32 +7,33 @@
 
 /* The packet path. nft/flowpin.nft shows it as nft(8) prints it; each function below is one chain.
  *
- * meta priority is a scratch register that a listing can show: what a map yields must be looked up once more, and nft
- * 1.0.6 aborts on a listing where that goes through a register. ip_forward() sets the priority anew for IPv4. */
+ * meta priority is a scratch register that a listing can show: what a map yields must be looked up
+ * once more, and nft 1.0.6 aborts on a listing where that goes through a register. ip_forward()
+ * sets the priority anew for IPv4. */
 
 enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 };
 
-/* A first packet that is no SYN pins for this long at most, not for the SYN's 20 s: a one-way UDP flow with a packet every 30 s
- * would be learned anew with each of them. */
+/* A first packet that is no SYN pins for this long at most, not for the SYN's 20 s: a one-way UDP
+ * flow with a packet every 30 s would be learned anew with each of them. */
 #define FIRST_TIMEOUT_S 60
 
 /* How the two families differ. */
 struct family {
 	uint8_t nfproto;
-	uint8_t icmp;	      /* its ICMP's protocol number */
+	uint8_t icmp; /* its ICMP's protocol number */
 	enum rs_fixed_set prefixes, pins, services, errors, connected;
 	uint32_t src, dst, len; /* in the network header */
-	uint32_t nexthop;     /* NFT_RT_* */
+	uint32_t nexthop;	/* NFT_RT_* */
 	uint32_t inner_src, inner_dst, inner_proto, inner_sport, inner_dport; /* in an ICMP error */
 	const char *first;    /* the chain of first packets */
 	unsigned nexthop_map; /* of rs_service_shape() */
 };
 
 static const struct family families[] = {
-	{ NFPROTO_IPV4, IPPROTO_ICMP, RS_PREFIX4, RS_PIN4, RS_SERVICE4, RS_ICMP4_ERROR, RS_CONNECTED4, 12, 16, 4,
-	  NFT_RT_NEXTHOP4, 20, 24, 17, 28, 30, "first4", 0 },
-	{ NFPROTO_IPV6, IPPROTO_ICMPV6, RS_PREFIX6, RS_PIN6, RS_SERVICE6, RS_ICMP6_ERROR, RS_CONNECTED6, 8, 24, 16,
-	  NFT_RT_NEXTHOP6, 16, 32, 14, 48, 50, "first6", 1 },
+	{ NFPROTO_IPV4, IPPROTO_ICMP, RS_PREFIX4, RS_PIN4, RS_SERVICE4, RS_ICMP4_ERROR,
+	  RS_CONNECTED4, 12, 16, 4, NFT_RT_NEXTHOP4, 20, 24, 17, 28, 30, "first4", 0 },
+	{ NFPROTO_IPV6, IPPROTO_ICMPV6, RS_PREFIX6, RS_PIN6, RS_SERVICE6, RS_ICMP6_ERROR,
+	  RS_CONNECTED6, 8, 24, 16, NFT_RT_NEXTHOP6, 16, 32, 14, 48, 50, "first6", 1 },
 };
 
 struct path {
@@ -124,7 +125,8 @@ static void rule_ct_mark(struct path *p, struct rs_chain *c, uint32_t mark, bool
 	x_end(&p->b);
 }
 
-static void rule_ct_vmap(struct path *p, struct rs_chain *c, enum rs_fixed_set map, bool original_only)
+static void rule_ct_vmap(struct path *p, struct rs_chain *c, enum rs_fixed_set map,
+			 bool original_only)
 {
 	static const uint32_t none = 0;
 
@@ -152,7 +154,8 @@ static void rule_counter(struct path *p, struct rs_chain *c)
 	x_end(&p->b);
 }
 
-/* meta priority becomes the pin's mark. The inner header of an IPv4 error is taken to have no options. */
+/* meta priority becomes the pin's mark. The inner header of an IPv4 error is taken to have no
+ * options. */
 static void rule_find_inner(struct path *p, struct rs_chain *c, const struct family *f)
 {
 	struct rs_builder *b = &p->b;
@@ -189,8 +192,8 @@ static void rule_find(struct path *p, struct rs_chain *c, const struct family *f
 }
 
 /* `return` is not reached when the map is full: the chain's last rule counts those. */
-static void rule_update(struct path *p, struct rs_chain *c, const struct family *f, bool syn, uint32_t mark,
-			uint32_t timeout_s)
+static void rule_update(struct path *p, struct rs_chain *c, const struct family *f, bool syn,
+			uint32_t mark, uint32_t timeout_s)
 {
 	struct rs_builder *b = &p->b;
 	uint32_t data;
@@ -203,7 +206,8 @@ static void rule_update(struct path *p, struct rs_chain *c, const struct family 
 		pinnable(b);
 	data = tuple_key(b, f);
 	x_immediate(b, data, mark);
-	x_dynset(b, NFT_DYNSET_OP_UPDATE, set_name(f->pins), R(0), data, (uint64_t)timeout_s * 1000);
+	x_dynset(b, NFT_DYNSET_OP_UPDATE, set_name(f->pins), R(0), data,
+		 (uint64_t)timeout_s * 1000);
 	x_verdict(b, NFT_RETURN, NULL);
 	x_end(b);
 }
@@ -230,7 +234,8 @@ static void rule_lost(struct path *p, struct rs_chain *c)
 	x_end(&p->b);
 }
 
-static void rule_goto_if_prefix(struct path *p, struct rs_chain *c, const struct family *f, const char *target)
+static void rule_goto_if_prefix(struct path *p, struct rs_chain *c, const struct family *f,
+				const char *target)
 {
 	struct rs_builder *b = &p->b;
 
@@ -242,7 +247,8 @@ static void rule_goto_if_prefix(struct path *p, struct rs_chain *c, const struct
 	x_end(b);
 }
 
-static struct rs_chain *chain_base(struct path *p, const char *name, uint32_t hook, int32_t priority)
+static struct rs_chain *chain_base(struct path *p, const char *name, uint32_t hook,
+				   int32_t priority)
 {
 	struct rs_chain *c = rs_image_add_chain(p->b.image, name);
 
@@ -292,8 +298,8 @@ static void chain_steer(struct path *p)
 	rule_meta_mark(p, c, 0);
 }
 
-/* A SYN is a retransmission, and follows its mark where new flows may go, or begins a flow: then nothing of an earlier flow with the
- * same ports may steer it or the ACK behind it. */
+/* A SYN is a retransmission, and follows its mark where new flows may go, or begins a flow: then
+ * nothing of an earlier flow with the same ports may steer it or the ACK behind it. */
 static void chain_syn(struct path *p)
 {
 	struct rs_chain *c = rs_image_add_chain(p->b.image, "syn");
@@ -305,7 +311,8 @@ static void chain_syn(struct path *p)
 	rule_meta_mark(p, c, 0);
 }
 
-/* Packets without a conntrack entry (INVALID) fail the first rule and go on: that is how direct server return is learned. */
+/* Packets without a conntrack entry (INVALID) fail the first rule and go on: that is how direct
+ * server return is learned. */
 static void chain_first(struct path *p, const struct family *f)
 {
 	static const uint32_t none = 0;
@@ -358,7 +365,8 @@ static void chain_service(struct path *p, const struct service *s)
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		const struct family *f = &families[i];
 
-		snprintf(name, sizeof(name), "%s%s", rs_service_shape(f->nexthop_map)->name, s->name);
+		snprintf(name, sizeof(name), "%s%s", rs_service_shape(f->nexthop_map)->name,
+			 s->name);
 		x_begin(b, c);
 		nfproto(b, f);
 		x_meta(b, NFT_META_OIF, R(0));
@@ -375,7 +383,8 @@ static void chain_service(struct path *p, const struct service *s)
 	x_end(b);
 }
 
-static struct rs_chain *chain_binding(struct path *p, const char *prefix, const struct ruleset_binding *binding)
+static struct rs_chain *chain_binding(struct path *p, const char *prefix,
+				      const struct ruleset_binding *binding)
 {
 	char name[RS_TARGET];
 	struct rs_chain *c;
@@ -383,8 +392,8 @@ static struct rs_chain *chain_binding(struct path *p, const char *prefix, const 
 	snprintf(name, sizeof(name), "%s_%u", prefix, binding->id);
 	c = rs_image_add_chain(p->b.image, name);
 	if (c)
-		snprintf(c->comment, sizeof(c->comment), "%s %s", p->m->services->list[binding->service].name,
-			 binding->label);
+		snprintf(c->comment, sizeof(c->comment), "%s %s",
+			 p->m->services->list[binding->service].name, binding->label);
 	return c;
 }
 
@@ -405,8 +414,9 @@ static void chain_learn(struct path *p, const struct ruleset_binding *binding)
 	rule_lost(p, c);
 }
 
-/* Packets of a flow whose sides conntrack has swapped (it saw the server's packet first after a flush) are steered, but the mark
- * is never written there: its direction tests would mean the opposite. ICMP errors come here too and must not become pins. */
+/* Packets of a flow whose sides conntrack has swapped (it saw the server's packet first after a
+ * flush) are steered, but the mark is never written there: its direction tests would mean the
+ * opposite. ICMP errors come here too and must not become pins. */
 static void chain_pin(struct path *p, const struct ruleset_binding *binding)
 {
 	const struct service *s = &p->m->services->list[binding->service];

@@ -32,27 +32,30 @@ struct counter {
 	uint64_t packets, bytes;
 };
 
-static int parse_message(const struct nlmsghdr *nlh, const struct nl_attr_policy *policy, const struct nlattr **tb, size_t n)
+static int parse_message(const struct nlmsghdr *nlh, const struct nl_attr_policy *policy,
+			 const struct nlattr **tb, size_t n)
 {
 	size_t len = mnl_nlmsg_get_payload_len(nlh);
 
 	if (len < sizeof(struct nfgenmsg))
 		return -EBADMSG;
-	return nl_attr_parse(mnl_nlmsg_get_payload_offset(nlh, sizeof(struct nfgenmsg)), len - sizeof(struct nfgenmsg),
-			     policy, tb, n);
+	return nl_attr_parse(mnl_nlmsg_get_payload_offset(nlh, sizeof(struct nfgenmsg)),
+			     len - sizeof(struct nfgenmsg), policy, tb, n);
 }
 
-static int parse_nested(const struct nlattr *attr, const struct nl_attr_policy *policy, const struct nlattr **tb, size_t n)
+static int parse_nested(const struct nlattr *attr, const struct nl_attr_policy *policy,
+			const struct nlattr **tb, size_t n)
 {
-	return nl_attr_parse(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), policy, tb, n);
+	return nl_attr_parse(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), policy, tb,
+			     n);
 }
 
 static bool counter_read(const struct nlattr *data, struct counter *ret_counter)
 {
 	const struct nlattr *tb[ARRAY_SIZE(counter_policy)];
 
-	if (!data || parse_nested(data, counter_policy, tb, ARRAY_SIZE(tb)) < 0 || !tb[NFTA_COUNTER_PACKETS] ||
-	    !tb[NFTA_COUNTER_BYTES])
+	if (!data || parse_nested(data, counter_policy, tb, ARRAY_SIZE(tb)) < 0 ||
+	    !tb[NFTA_COUNTER_PACKETS] || !tb[NFTA_COUNTER_BYTES])
 		return false;
 	ret_counter->packets = be64toh(mnl_attr_get_u64(tb[NFTA_COUNTER_PACKETS]));
 	ret_counter->bytes = be64toh(mnl_attr_get_u64(tb[NFTA_COUNTER_BYTES]));

@@ -8,7 +8,8 @@
 
 /* From the model to the sets, their elements and the chains that should stand. */
 
-static struct rs_set *add_set(struct rs_image *im, const struct rs_shape *shape, const char *suffix, uint32_t size)
+static struct rs_set *add_set(struct rs_image *im, const struct rs_shape *shape, const char *suffix,
+			      uint32_t size)
 {
 	char name[RS_NAME];
 	struct rs_set *s;
@@ -67,8 +68,10 @@ static int add_bytes(struct rs_set *s, const uint8_t *bytes, size_t n)
 static int add_constants(struct rs_image *im)
 {
 	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
-	static const uint8_t icmp4[] = { 3, 11, 12 };	/* unreachable, time exceeded, parameter problem: RFC 792 */
-	static const uint8_t icmp6[] = { 1, 2, 3, 4 };	/* the same and packet too big: RFC 4443 */
+	static const uint8_t icmp4[] = {
+		3, 11, 12
+	}; /* unreachable, time exceeded, parameter problem: RFC 792 */
+	static const uint8_t icmp6[] = { 1, 2, 3, 4 }; /* the same and packet too big: RFC 4443 */
 	int r = add_bytes(fixed(im, RS_PINNABLE), protos, sizeof(protos));
 
 	if (r == 0)
@@ -85,11 +88,13 @@ static int compare_prefixes(const void *a, const void *b)
 	return r ? r : (int)x->len - (int)y->len;
 }
 
-/* Disjoint intervals that do not touch: the kernel's interval set takes no overlap, and nft prints what is adjacent as one. */
+/* Disjoint intervals that do not touch: the kernel's interval set takes no overlap, and nft prints
+ * what is adjacent as one. */
 static int add_intervals(struct rs_image *im, const struct ip_prefix *list, size_t n)
 {
 	for (size_t i = 0; i < n;) {
-		struct rs_set *s = fixed(im, list[i].addr.family == AF_INET ? RS_PREFIX4 : RS_PREFIX6);
+		struct rs_set *s =
+			fixed(im, list[i].addr.family == AF_INET ? RS_PREFIX4 : RS_PREFIX6);
 		struct rs_element x = { 0 };
 		struct ip_addr behind = ip_prefix_last(&list[i]);
 		size_t k = i + 1;
@@ -163,15 +168,18 @@ static int add_cells(const struct ruleset_model *m, struct rs_image *im, struct 
 
 		cell_key(x.key, &cell->first, cell->proto, cell->ports.first);
 		cell_key(x.end, &cell->last, cell->proto, cell->ports.last);
-		snprintf(x.target, sizeof(x.target), "service_%s", m->services->list[cell->service].name);
-		r = rs_set_add(fixed(im, cell->first.family == AF_INET ? RS_SERVICE4 : RS_SERVICE6), &x);
+		snprintf(x.target, sizeof(x.target), "service_%s",
+			 m->services->list[cell->service].name);
+		r = rs_set_add(fixed(im, cell->first.family == AF_INET ? RS_SERVICE4 : RS_SERVICE6),
+			       &x);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static int add_binding(const struct ruleset_model *m, const struct ruleset_binding *b, struct rs_image *im)
+static int add_binding(const struct ruleset_model *m, const struct ruleset_binding *b,
+		       struct rs_image *im)
 {
 	uint32_t mark = rs_mark(m->mark_mask, b->id);
 	struct rs_element learn = { 0 }, steer = { 0 };
@@ -191,7 +199,8 @@ static int add_binding(const struct ruleset_model *m, const struct ruleset_bindi
 		r = rs_set_add(of_service(im, b->service, 2), &learn);
 	if (r == 0 && b->learn_by_nexthop) {
 		memcpy(learn.key + 4, b->gateway.bytes, ip_addr_size(&b->gateway));
-		r = rs_set_add(of_service(im, b->service, b->gateway.family == AF_INET ? 0 : 1), &learn);
+		r = rs_set_add(of_service(im, b->service, b->gateway.family == AF_INET ? 0 : 1),
+			       &learn);
 	}
 	return r;
 }
@@ -225,21 +234,25 @@ static int add_connected(const struct ruleset_model *m, struct rs_image *im)
 		int r;
 
 		/* Inside the one before: the kernel takes no overlap. */
-		if (last && last->ifindex == c->ifindex && ip_prefix_contains(&last->prefix, &c->prefix))
+		if (last && last->ifindex == c->ifindex &&
+		    ip_prefix_contains(&last->prefix, &c->prefix))
 			continue;
 		last = c;
 		memcpy(x.key, &ifindex, sizeof(ifindex));
 		memcpy(x.end, &ifindex, sizeof(ifindex));
 		memcpy(x.key + 4, c->prefix.addr.bytes, len);
 		memcpy(x.end + 4, end.bytes, len);
-		r = rs_set_add(fixed(im, c->prefix.addr.family == AF_INET ? RS_CONNECTED4 : RS_CONNECTED6), &x);
+		r = rs_set_add(fixed(im, c->prefix.addr.family == AF_INET ? RS_CONNECTED4
+									  : RS_CONNECTED6),
+			       &x);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-/* Two bindings that one key would lead to cannot be told apart: neither is learned by it. (The caller says so to the operator.) */
+/* Two bindings that one key would lead to cannot be told apart: neither is learned by it. (The
+ * caller says so to the operator.) */
 static void drop_ambiguous(struct rs_set *s)
 {
 	size_t kept = 0;

@@ -103,7 +103,8 @@ static int diff_chain(struct diff *d, const struct rs_chain *a, const struct rs_
 	return r;
 }
 
-static int diff_element(struct diff *d, const struct rs_set *s, const struct rs_element *a, const struct rs_element *b)
+static int diff_element(struct diff *d, const struct rs_set *s, const struct rs_element *a,
+			const struct rs_element *b)
 {
 	struct rs_change change = { .set = s };
 	bool recreated = a && a->target[0] && chain_is_recreated(d, a->target);
@@ -133,9 +134,12 @@ static int diff_elements(struct diff *d, const struct rs_set *a, const struct rs
 	int r = 0;
 
 	while (r == 0 && (i < n || k < m)) {
-		int order = i == n ? 1 : k == m ? -1 : rs_element_compare(&a->elements[i], &b->elements[k]);
+		int order = i == n   ? 1
+			    : k == m ? -1
+				     : rs_element_compare(&a->elements[i], &b->elements[k]);
 
-		r = diff_element(d, b, order <= 0 ? &a->elements[i] : NULL, order >= 0 ? &b->elements[k] : NULL);
+		r = diff_element(d, b, order <= 0 ? &a->elements[i] : NULL,
+				 order >= 0 ? &b->elements[k] : NULL);
 		i += order <= 0;
 		k += order >= 0;
 	}
@@ -170,7 +174,9 @@ static int diff_sets(struct diff *d)
 	int r = 0;
 
 	while (r == 0 && (i < a->n_sets || k < b->n_sets)) {
-		int order = i == a->n_sets ? 1 : k == b->n_sets ? -1 : strcmp(a->sets[i].name, b->sets[k].name);
+		int order = i == a->n_sets   ? 1
+			    : k == b->n_sets ? -1
+					     : strcmp(a->sets[i].name, b->sets[k].name);
 
 		r = diff_set(d, order <= 0 ? &a->sets[i] : NULL, order >= 0 ? &b->sets[k] : NULL);
 		i += order <= 0;
@@ -186,18 +192,20 @@ static int diff_chains(struct diff *d)
 	int r = 0;
 
 	while (r == 0 && (i < a->n_chains || k < b->n_chains)) {
-		int order = i == a->n_chains   ? 1 :
-			    k == b->n_chains ? -1 :
-					       strcmp(a->chains[i].name, b->chains[k].name);
+		int order = i == a->n_chains   ? 1
+			    : k == b->n_chains ? -1
+					       : strcmp(a->chains[i].name, b->chains[k].name);
 
-		r = diff_chain(d, order <= 0 ? &a->chains[i] : NULL, order >= 0 ? &b->chains[k] : NULL);
+		r = diff_chain(d, order <= 0 ? &a->chains[i] : NULL,
+			       order >= 0 ? &b->chains[k] : NULL);
 		i += order <= 0;
 		k += order >= 0;
 	}
 	return r;
 }
 
-int rs_diff(const struct rs_image *actual, const struct rs_image *desired, struct rs_changes *ret_changes)
+int rs_diff(const struct rs_image *actual, const struct rs_image *desired,
+	    struct rs_changes *ret_changes)
 {
 	struct rs_changes c = { 0 };
 	struct diff d = { .actual = actual, .desired = desired, .out = &c };
@@ -261,7 +269,8 @@ const char *rs_change_format(const struct rs_change *c, char *buf, size_t size)
 		snprintf(buf, size, "set %s %s: %s%s%s", c->set->name, what, key,
 			 c->element->target[0] ? " : goto " : "", c->element->target);
 	} else if (c->set || c->chain) {
-		snprintf(buf, size, "%s %s %s", c->set ? "set" : "chain", c->set ? c->set->name : c->chain->name, what);
+		snprintf(buf, size, "%s %s %s", c->set ? "set" : "chain",
+			 c->set ? c->set->name : c->chain->name, what);
 	} else {
 		snprintf(buf, size, "%s", what);
 	}

@@ -23,14 +23,16 @@ static struct nftnl_expr *add(struct rs_builder *b, const char *name)
 	return x;
 }
 
-static void set_data(struct rs_builder *b, struct nftnl_expr *x, uint16_t attr, const void *data, uint32_t len)
+static void set_data(struct rs_builder *b, struct nftnl_expr *x, uint16_t attr, const void *data,
+		     uint32_t len)
 {
 	if (nftnl_expr_set(x, attr, data, len) < 0)
 		b->failed = true;
 }
 
 /* Expressions that are two or three numbers. */
-static void add_numbers(struct rs_builder *b, const char *name, const uint32_t (*numbers)[2], size_t n)
+static void add_numbers(struct rs_builder *b, const char *name, const uint32_t (*numbers)[2],
+			size_t n)
 {
 	struct nftnl_expr *x = add(b, name);
 
@@ -38,10 +40,10 @@ static void add_numbers(struct rs_builder *b, const char *name, const uint32_t (
 		nftnl_expr_set_u32(x, (uint16_t)numbers[i][0], numbers[i][1]);
 }
 
-#define ADD(b, name, ...)                                                          \
-	do {                                                                       \
-		const uint32_t numbers_[][2] = { __VA_ARGS__ };                    \
-		add_numbers(b, name, numbers_, ARRAY_SIZE(numbers_));              \
+#define ADD(b, name, ...)                                                                          \
+	do {                                                                                       \
+		const uint32_t numbers_[][2] = { __VA_ARGS__ };                                    \
+		add_numbers(b, name, numbers_, ARRAY_SIZE(numbers_));                              \
 	} while (0)
 
 void x_begin(struct rs_builder *b, struct rs_chain *chain)
@@ -226,7 +228,8 @@ void x_vmap(struct rs_builder *b, const char *set, uint32_t sreg)
 	x_map(b, set, sreg, NFT_REG_VERDICT);
 }
 
-void x_dynset(struct rs_builder *b, uint32_t op, const char *set, uint32_t key, uint32_t data, uint64_t timeout_ms)
+void x_dynset(struct rs_builder *b, uint32_t op, const char *set, uint32_t key, uint32_t data,
+	      uint64_t timeout_ms)
 {
 	struct nftnl_expr *x = add(b, "dynset");
 

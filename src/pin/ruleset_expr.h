@@ -6,9 +6,9 @@
 #include <libnftnl/rule.h>
 #include "pin/ruleset_image.h"
 
-/* Rules from expressions. A builder collects one rule after the other for a chain of an image; what fails for want of memory is
- * remembered, so that callers check once. Registers are those of 32 bits (R(0) .. R(15)): nft(8) lists rules that use them, and
- * five fields fit. */
+/* Rules from expressions. A builder collects one rule after the other for a chain of an image; what
+ * fails for want of memory is remembered, so that callers check once. Registers are those of 32
+ * bits (R(0) .. R(15)): nft(8) lists rules that use them, and five fields fit. */
 
 #define R(n) (NFT_REG32_00 + (n))
 
@@ -40,6 +40,7 @@ void x_lookup(struct rs_builder *b, const char *set, uint32_t sreg);
 void x_map(struct rs_builder *b, const char *set, uint32_t sreg, uint32_t dreg);
 void x_vmap(struct rs_builder *b, const char *set, uint32_t sreg);
 /* NFT_DYNSET_OP_*; timeout 0: none. */
-void x_dynset(struct rs_builder *b, uint32_t op, const char *set, uint32_t key, uint32_t data, uint64_t timeout_ms);
+void x_dynset(struct rs_builder *b, uint32_t op, const char *set, uint32_t key, uint32_t data,
+	      uint64_t timeout_ms);
 void x_counter(struct rs_builder *b);
 void x_named_counter(struct rs_builder *b, const char *name);

@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/parse.h"
 #include "base/vec.h"
+#include "pin/ruleset_internal.h"
 
-/* Numbers of nft(8)'s datatypes, six bits each in a concatenation: only the listing looks at them. */
+/* Numbers of nft(8)'s datatypes, six bits each in a concatenation: only the listing looks at
+ * them. */
 enum {
 	TYPE_IPV4 = 7,
 	TYPE_IPV6 = 8,
@@ -15,41 +18,44 @@ enum {
 	TYPE_ICMP = 14,
 	TYPE_MARK = 19,
 	TYPE_IFINDEX = 20,
-	TYPE_ICMPV6 = 29,
+	TYPE_ICMP6 = 29,
 };
 #define CONCAT2(a, b) ((a) << 6 | (b))
 #define CONCAT3(a, b, c) (CONCAT2(a, b) << 6 | (c))
 #define CONCAT5(a, b, c, d, e) ((uint32_t)CONCAT3(a, b, c) << 12 | CONCAT2(d, e))
 
-enum { ORDER_MIXED = 0, ORDER_HOST = 1, ORDER_NETWORK = 2 };
+#define CELL4 CONCAT3(TYPE_IPV4, TYPE_PROTO, TYPE_PORT)
+#define CELL6 CONCAT3(TYPE_IPV6, TYPE_PROTO, TYPE_PORT)
+#define TUPLE4 CONCAT5(TYPE_IPV4, TYPE_IPV4, TYPE_PROTO, TYPE_PORT, TYPE_PORT)
+#define TUPLE6 CONCAT5(TYPE_IPV6, TYPE_IPV6, TYPE_PROTO, TYPE_PORT, TYPE_PORT)
+#define HOP4 CONCAT2(TYPE_IFINDEX, TYPE_IPV4)
+#define HOP6 CONCAT2(TYPE_IFINDEX, TYPE_IPV6)
 
+enum { MIXED = 0, HOST = 1, NETWORK = 2 };
+
+/* clang-format off */
 static const struct rs_shape fixed_shapes[RS_FIXED_SETS] = {
-	[RS_PREFIX4] = { "prefix4", RS_INTERVAL, RS_NO_DATA, TYPE_IPV4, 4, { 0 }, 0, ORDER_NETWORK },
-	[RS_PREFIX6] = { "prefix6", RS_INTERVAL, RS_NO_DATA, TYPE_IPV6, 16, { 0 }, 0, ORDER_NETWORK },
-	[RS_PINNABLE] = { "pinnable", RS_PLAIN, RS_NO_DATA, TYPE_PROTO, 1, { 0 }, 0, ORDER_NETWORK },
-	[RS_ICMP4_ERROR] = { "icmp4_error", RS_PLAIN, RS_NO_DATA, TYPE_ICMP, 1, { 0 }, 0, ORDER_NETWORK },
-	[RS_ICMP6_ERROR] = { "icmp6_error", RS_PLAIN, RS_NO_DATA, TYPE_ICMPV6, 1, { 0 }, 0, ORDER_NETWORK },
-	[RS_SERVICE4] = { "service4", RS_RANGES, RS_VERDICT, CONCAT3(TYPE_IPV4, TYPE_PROTO, TYPE_PORT), 12,
-			  { 4, 1, 2 }, 3, ORDER_MIXED },
-	[RS_SERVICE6] = { "service6", RS_RANGES, RS_VERDICT, CONCAT3(TYPE_IPV6, TYPE_PROTO, TYPE_PORT), 24,
-			  { 16, 1, 2 }, 3, ORDER_MIXED },
-	[RS_PIN4] = { "pin4", RS_PINS, RS_MARK, CONCAT5(TYPE_IPV4, TYPE_IPV4, TYPE_PROTO, TYPE_PORT, TYPE_PORT), 20,
-		      { 0 }, 0, ORDER_MIXED },
-	[RS_PIN6] = { "pin6", RS_PINS, RS_MARK, CONCAT5(TYPE_IPV6, TYPE_IPV6, TYPE_PROTO, TYPE_PORT, TYPE_PORT), 44,
-		      { 0 }, 0, ORDER_MIXED },
-	[RS_MARKS] = { "marks", RS_PLAIN, RS_VERDICT, TYPE_MARK, 4, { 0 }, 0, ORDER_HOST },
-	[RS_FRESH] = { "fresh", RS_PLAIN, RS_VERDICT, TYPE_MARK, 4, { 0 }, 0, ORDER_HOST },
-	[RS_CONNECTED4] = { "connected4", RS_RANGES, RS_NO_DATA, CONCAT2(TYPE_IFINDEX, TYPE_IPV4), 8, { 4, 4 }, 2,
-			    ORDER_MIXED },
-	[RS_CONNECTED6] = { "connected6", RS_RANGES, RS_NO_DATA, CONCAT2(TYPE_IFINDEX, TYPE_IPV6), 20, { 4, 16 }, 2,
-			    ORDER_MIXED },
+	[RS_PREFIX4] = { "prefix4", RS_INTERVAL, RS_NO_DATA, TYPE_IPV4, 4, { 0 }, 0, NETWORK },
+	[RS_PREFIX6] = { "prefix6", RS_INTERVAL, RS_NO_DATA, TYPE_IPV6, 16, { 0 }, 0, NETWORK },
+	[RS_PINNABLE] = { "pinnable", RS_PLAIN, RS_NO_DATA, TYPE_PROTO, 1, { 0 }, 0, NETWORK },
+	[RS_ICMP4_ERROR] = { "icmp4_error", RS_PLAIN, RS_NO_DATA, TYPE_ICMP, 1, { 0 }, 0, NETWORK },
+	[RS_ICMP6_ERROR] = { "icmp6_error", RS_PLAIN, RS_NO_DATA, TYPE_ICMP6, 1, { 0 }, 0, NETWORK },
+	[RS_SERVICE4] = { "service4", RS_RANGES, RS_VERDICT, CELL4, 12, { 4, 1, 2 }, 3, MIXED },
+	[RS_SERVICE6] = { "service6", RS_RANGES, RS_VERDICT, CELL6, 24, { 16, 1, 2 }, 3, MIXED },
+	[RS_PIN4] = { "pin4", RS_PINS, RS_MARK, TUPLE4, 20, { 0 }, 0, MIXED },
+	[RS_PIN6] = { "pin6", RS_PINS, RS_MARK, TUPLE6, 44, { 0 }, 0, MIXED },
+	[RS_MARKS] = { "marks", RS_PLAIN, RS_VERDICT, TYPE_MARK, 4, { 0 }, 0, HOST },
+	[RS_FRESH] = { "fresh", RS_PLAIN, RS_VERDICT, TYPE_MARK, 4, { 0 }, 0, HOST },
+	[RS_CONNECTED4] = { "connected4", RS_RANGES, RS_NO_DATA, HOP4, 8, { 4, 4 }, 2, MIXED },
+	[RS_CONNECTED6] = { "connected6", RS_RANGES, RS_NO_DATA, HOP6, 20, { 4, 16 }, 2, MIXED },
 };
 
 static const struct rs_shape service_shapes[RS_SERVICE_SETS] = {
-	{ "nexthop4_", RS_PLAIN, RS_VERDICT, CONCAT2(TYPE_IFINDEX, TYPE_IPV4), 8, { 0 }, 0, ORDER_MIXED },
-	{ "nexthop6_", RS_PLAIN, RS_VERDICT, CONCAT2(TYPE_IFINDEX, TYPE_IPV6), 20, { 0 }, 0, ORDER_MIXED },
-	{ "link_", RS_PLAIN, RS_VERDICT, TYPE_IFINDEX, 4, { 0 }, 0, ORDER_HOST },
+	{ "nexthop4_", RS_PLAIN, RS_VERDICT, HOP4, 8, { 0 }, 0, MIXED },
+	{ "nexthop6_", RS_PLAIN, RS_VERDICT, HOP6, 20, { 0 }, 0, MIXED },
+	{ "link_", RS_PLAIN, RS_VERDICT, TYPE_IFINDEX, 4, { 0 }, 0, HOST },
 };
+/* clang-format on */
 
 const struct rs_shape *rs_fixed_shape(enum rs_fixed_set which)
 {
@@ -75,7 +81,8 @@ uint32_t rs_shape_flags(enum rs_kind kind, enum rs_data data)
 
 bool rs_name_is_pins(const char *name)
 {
-	return strcmp(name, fixed_shapes[RS_PIN4].name) == 0 || strcmp(name, fixed_shapes[RS_PIN6].name) == 0;
+	return strcmp(name, fixed_shapes[RS_PIN4].name) == 0 ||
+	       strcmp(name, fixed_shapes[RS_PIN6].name) == 0;
 }
 
 void rs_image_clear(struct rs_image *im)
@@ -187,5 +194,35 @@ void rs_image_sort(struct rs_image *im)
 		qsort(im->chains, im->n_chains, sizeof(*im->chains), compare_chains);
 	for (size_t i = 0; i < im->n_sets; i++)
 		if (im->sets[i].n)
-			qsort(im->sets[i].elements, im->sets[i].n, sizeof(struct rs_element), compare_elements);
+			qsort(im->sets[i].elements, im->sets[i].n, sizeof(struct rs_element),
+			      compare_elements);
+}
+
+uint8_t rs_chain_id(const char *name, bool *ret_learn)
+{
+	bool learn = strncmp(name, "learn_", 6) == 0;
+	uint32_t id;
+
+	if (!learn && strncmp(name, "pin_", 4) != 0)
+		return 0;
+	if (parse_u32(name + (learn ? 6 : 4), 1, 255, &id) < 0)
+		return 0;
+	*ret_learn = learn;
+	return (uint8_t)id;
+}
+
+bool rs_chain_binding(const struct rs_chain *c, struct ruleset_found *ret_found)
+{
+	struct ruleset_found f = { 0 };
+	const char *space = strchr(c->comment, ' ');
+	bool learn;
+
+	f.id = rs_chain_id(c->name, &learn);
+	if (f.id == 0 || !space || (size_t)(space - c->comment) >= sizeof(f.service) ||
+	    strlen(space + 1) >= sizeof(f.label))
+		return false;
+	memcpy(f.service, c->comment, (size_t)(space - c->comment));
+	snprintf(f.label, sizeof(f.label), "%s", space + 1);
+	*ret_found = f;
+	return true;
 }

@@ -9,14 +9,15 @@
 #include <stdint.h>
 #include "base/macros.h"
 
-/* What is in `table inet flowpin`, or should be, without the pins: both sides of the difference have this shape. Only the
- * files of the ruleset use it. */
+/* What is in `table inet flowpin`, or should be, without the pins: both sides of the difference
+ * have this shape. Only the files of the ruleset use it. */
 
 #define RS_TABLE "flowpin"
 #define RS_COUNTER "lost_pins"
 #define RS_NAME NFT_NAME_MAXLEN
-#define RS_TARGET 32	/* our own chains' names are short; of a foreign one the beginning is enough to differ */
-#define RS_KEY 24	/* an IPv6 address, a protocol and a port, each padded to 32 bits */
+/* Our own chains' names are short; of a foreign one the beginning is enough to differ. */
+#define RS_TARGET 32
+#define RS_KEY 24 /* an IPv6 address, a protocol and a port, each padded to 32 bits */
 #define RS_COMMENT 128
 
 /* linux/netfilter/nf_tables.h of kernel 6.9; an older one answers EOPNOTSUPP. */
@@ -43,8 +44,8 @@ enum rs_fixed_set {
 
 struct rs_element {
 	uint8_t key[RS_KEY];
-	uint8_t end[RS_KEY]; /* interval sets: the last key; see rs_set.kind */
-	bool open;	     /* RS_INTERVAL: no end, up to the highest key */
+	uint8_t end[RS_KEY];	/* interval sets: the last key; see rs_set.kind */
+	bool open;		/* RS_INTERVAL: no end, up to the highest key */
 	char target[RS_TARGET]; /* verdict maps: the chain of the goto */
 };
 
@@ -66,13 +67,14 @@ struct rs_set {
 	uint8_t fields[4]; /* RS_RANGES: bytes of each field */
 	uint8_t n_fields;
 	uint32_t byteorder; /* of the key: 1 host, 2 network, 0 a concatenation; for the listing */
-	uint32_t size;	   /* RS_PINS */
-	uint32_t flags;	   /* NFT_SET_*, as the kernel tells them (or as they are written) */
+	uint32_t size;	    /* RS_PINS */
+	uint32_t flags;	    /* NFT_SET_*, as the kernel tells them (or as they are written) */
 	struct rs_element *elements; /* sorted by rs_image_sort() */
 	size_t n, cap;
 };
 
-/* A rule is its digest; where it is desired, also the attributes that make it, at `offset` of the image's bytes. */
+/* A rule is its digest; where it is desired, also the attributes that make it, at `offset` of the
+ * image's bytes. */
 struct rs_rule {
 	uint64_t digest;
 	size_t offset, len;
@@ -111,7 +113,8 @@ struct rs_chain *rs_image_chain(const struct rs_image *im, const char *name);
 /* -ENOMEM. */
 int rs_set_add(struct rs_set *s, const struct rs_element *element) _must_check_;
 int rs_chain_add(struct rs_chain *c, const struct rs_rule *rule) _must_check_;
-/* Sorts sets and chains by name, elements by key and end: what rs_diff() and the finders below need. */
+/* Sorts sets and chains by name, elements by key and end: what rs_diff() and the finders below
+ * need. */
 void rs_image_sort(struct rs_image *im);
 /* Order of elements: key, end. */
 int rs_element_compare(const struct rs_element *a, const struct rs_element *b);

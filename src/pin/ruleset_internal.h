@@ -20,7 +20,8 @@
 #define RS_UDATA_DIGEST 110
 
 struct ruleset {
-	struct nl *nl;	    /* all writes: a table with an owner takes them from its owner's socket only */
+	struct nl
+		*nl; /* all writes: a table with an owner takes them from its owner's socket only */
 	struct nl *monitor; /* joined to NFNLGRP_NFTABLES */
 	struct nl *dump;    /* the walk over the pins */
 	struct nft_batch *batch;
@@ -38,13 +39,16 @@ static inline uint32_t rs_mark(uint32_t mask, uint8_t id)
 }
 
 /* ruleset_desired.c: the image of a model, sorted. -ENOMEM, or what service_set_compile() says. */
-int rs_desired(const struct ruleset_model *m, struct rs_image *ret_image, struct err *e) _must_check_;
+int rs_desired(const struct ruleset_model *m, struct rs_image *ret_image,
+	       struct err *e) _must_check_;
 
 /* ruleset_chains.c: adds all chains with their rules, base chains too. -ENOMEM. */
 int rs_chains(const struct ruleset_model *m, struct rs_image *image) _must_check_;
 
 /* ruleset_read.c: what the kernel holds, sorted; present = false without the table. */
 int rs_read(struct ruleset *r, struct rs_image *ret_image, struct err *e) _must_check_;
+
+/* ruleset_image.c */
 /* The service and label of a binding chain; false when it is none. */
 bool rs_chain_binding(const struct rs_chain *c, struct ruleset_found *ret_found);
 /* Its id alone, and which of the two it is, from "learn_7" or "pin_7"; 0 when it is none. */
@@ -52,25 +56,25 @@ uint8_t rs_chain_id(const char *name, bool *ret_learn);
 
 /* ruleset_diff.c */
 enum rs_change_kind {
-	RS_CHANGE_TABLE,      /* the table is missing */
+	RS_CHANGE_TABLE, /* the table is missing */
 	RS_CHANGE_COUNTER,
-	RS_CHANGE_RECREATED,  /* a chain whose comment or hook differs: neither can be changed */
+	RS_CHANGE_RECREATED, /* a chain whose comment or hook differs: neither can be changed */
 	RS_CHANGE_SET,
 	RS_CHANGE_SIZE,
 	RS_CHANGE_CHAIN,
-	RS_CHANGE_RULES,      /* of the chain, as a whole */
+	RS_CHANGE_RULES, /* of the chain, as a whole */
 	RS_CHANGE_ELEMENT_OLD,
 	RS_CHANGE_ELEMENT,
 	RS_CHANGE_CHAIN_OLD,
 	RS_CHANGE_SET_OLD,
-	RS_CHANGE_BASE,	      /* a base chain is missing: the last to be written */
+	RS_CHANGE_BASE, /* a base chain is missing: the last to be written */
 };
 #define RS_CHANGE_KINDS (RS_CHANGE_BASE + 1)
 
 struct rs_change {
 	enum rs_change_kind kind;
-	const struct rs_set *set;	  /* the desired one, where there is one */
-	const struct rs_chain *chain;	  /* likewise */
+	const struct rs_set *set;     /* the desired one, where there is one */
+	const struct rs_chain *chain; /* likewise */
 	const struct rs_element *element;
 	bool refers; /* RECREATED and ELEMENT_OLD: its target is a chain that is made anew */
 	bool empty;  /* RULES: the chain holds no rule now */
@@ -82,19 +86,23 @@ struct rs_changes {
 	bool rebuild; /* the table is not made of our kinds of sets: it must be made anew */
 };
 void rs_changes_clear(struct rs_changes *c);
-int rs_diff(const struct rs_image *actual, const struct rs_image *desired, struct rs_changes *ret_changes) _must_check_;
+int rs_diff(const struct rs_image *actual, const struct rs_image *desired,
+	    struct rs_changes *ret_changes) _must_check_;
 /* One sentence for a person; buf has `size` bytes. */
 const char *rs_change_format(const struct rs_change *c, char *buf, size_t size);
 
-/* ruleset_write.c: the messages of changes, in the order of kinds that leaves no packet a state between. */
+/* ruleset_write.c: the messages of changes, in the order of kinds that leaves no packet a state
+ * between. */
 void rs_write_table(struct ruleset *r, const struct ruleset_model *m);
 void rs_write_table_delete(struct ruleset *r);
-void rs_write_changes(struct ruleset *r, const struct rs_changes *c, const struct rs_image *desired, bool base);
+void rs_write_changes(struct ruleset *r, const struct rs_changes *c, const struct rs_image *desired,
+		      bool base);
 void rs_write_sizes(struct ruleset *r, const struct rs_changes *c);
 /* Takes the ownership of a table that stands. */
 void rs_write_adopt(struct ruleset *r);
 
 /* ruleset_pins.c */
 #define RS_PIN_KEY_MAX 44
-/* The tuple as a key of its pin map; returns its length, or 0 when the tuple has no pin (a zone, a protocol without ports). */
+/* The tuple as a key of its pin map; returns its length, or 0 when the tuple has no pin (a zone, a
+ * protocol without ports). */
 uint32_t rs_pin_key(const struct tuple *t, uint8_t ret_key[RS_PIN_KEY_MAX]);

@@ -5,7 +5,8 @@
 #include <string.h>
 #include "pin/ruleset_internal.h"
 
-/* Who wrote to our table. Packets that add and refresh pins, and pins that time out, raise no notification. */
+/* Who wrote to our table. Packets that add and refresh pins, and pins that time out, raise no
+ * notification. */
 
 #define DATAGRAMS_A_TURN 64
 #define TURNS 16
@@ -15,12 +16,14 @@ struct listen {
 	bool foreign;
 };
 
-/* Attribute 1 is the table's name in every message about tables and what is in them (NFTA_*_TABLE, NFTA_TABLE_NAME). */
+/* Attribute 1 is the table's name in every message about tables and what is in them (NFTA_*_TABLE,
+ * NFTA_TABLE_NAME). */
 static const struct nl_attr_policy name_policy[] = {
 	[NFTA_TABLE_NAME] = { NL_ATTR_STRING, NFT_NAME_MAXLEN, 0 },
 };
-_Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 && NFTA_SET_TABLE == 1 &&
-		       NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1 && NFTA_FLOWTABLE_TABLE == 1,
+_Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
+		       NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 &&
+		       NFTA_OBJ_TABLE == 1 && NFTA_FLOWTABLE_TABLE == 1,
 	       "one policy reads the table's name everywhere");
 
 static int listen_message(const struct nlmsghdr *nlh, void *arg)
@@ -32,10 +35,12 @@ static int listen_message(const struct nlmsghdr *nlh, void *arg)
 	unsigned message = nlh->nlmsg_type & 0xff;
 
 	/* nf_tables puts the port of the socket that committed into the header. */
-	if (nlh->nlmsg_pid == l->own_port || nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || len < sizeof(*nfg) ||
-	    nfg->nfgen_family != NFPROTO_INET || message == NFT_MSG_NEWGEN || message == NFT_MSG_TRACE)
+	if (nlh->nlmsg_pid == l->own_port || nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES ||
+	    len < sizeof(*nfg) || nfg->nfgen_family != NFPROTO_INET || message == NFT_MSG_NEWGEN ||
+	    message == NFT_MSG_TRACE)
 		return 0;
-	if (nl_attr_parse(nfg + 1, len - sizeof(*nfg), name_policy, tb, ARRAY_SIZE(tb)) < 0 || !tb[NFTA_TABLE_NAME])
+	if (nl_attr_parse(nfg + 1, len - sizeof(*nfg), name_policy, tb, ARRAY_SIZE(tb)) < 0 ||
+	    !tb[NFTA_TABLE_NAME])
 		return 0;
 	if (strcmp(mnl_attr_get_str(tb[NFTA_TABLE_NAME]), RS_TABLE) == 0)
 		l->foreign = true;

@@ -8,8 +8,8 @@
 
 /* Single pins. Messages are built by hand: a million of them may pass through here. */
 
-#define CHUNK 500	 /* pins a transaction: each is one deletion and one addition */
-#define GET_CHUNK 1000	 /* requests that are under way at once */
+#define CHUNK 500      /* pins a transaction: each is one deletion and one addition */
+#define GET_CHUNK 1000 /* requests that are under way at once */
 #define DELETE_TRIES 5
 
 static const enum rs_fixed_set maps[] = { RS_PIN4, RS_PIN6 };
@@ -45,14 +45,16 @@ static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *data, siz
 }
 
 /* `pin` NULL: the key alone. */
-static void put_element(struct nlmsghdr *nlh, const uint8_t *key, uint32_t len, const struct ruleset_pin *pin, uint32_t mark)
+static void put_element(struct nlmsghdr *nlh, const uint8_t *key, uint32_t len,
+			const struct ruleset_pin *pin, uint32_t mark)
 {
 	struct nlattr *nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
 
 	put_value(nlh, NFTA_SET_ELEM_KEY, key, len);
 	if (pin) {
 		put_value(nlh, NFTA_SET_ELEM_DATA, &mark, sizeof(mark));
-		mnl_attr_put_u64(nlh, NFTA_SET_ELEM_TIMEOUT, htobe64((uint64_t)pin->timeout_s * 1000));
+		mnl_attr_put_u64(nlh, NFTA_SET_ELEM_TIMEOUT,
+				 htobe64((uint64_t)pin->timeout_s * 1000));
 	}
 	mnl_attr_nest_end(nlh, nest);
 }
@@ -76,10 +78,14 @@ static const struct tuple *source_tuple(const struct source *s, size_t i)
 	return s->pins ? &s->pins[i].tuple : &s->tuples[i];
 }
 
-static void write_message(struct ruleset *r, const struct source *s, size_t from, size_t to, uint8_t family, bool add)
+static void write_message(struct ruleset *r, const struct source *s, size_t from, size_t to,
+			  uint8_t family, bool add)
 {
-	uint16_t type = add ? NFT_MSG_NEWSETELEM : r->can_destroy ? RS_MSG_DESTROYSETELEM : NFT_MSG_DELSETELEM;
-	struct nlmsghdr *nlh = nft_batch_begin(r->batch, type, add ? NLM_F_CREATE : 0, NFPROTO_INET);
+	uint16_t type = add		 ? NFT_MSG_NEWSETELEM
+			: r->can_destroy ? RS_MSG_DESTROYSETELEM
+					 : NFT_MSG_DELSETELEM;
+	struct nlmsghdr *nlh =
+		nft_batch_begin(r->batch, type, add ? NLM_F_CREATE : 0, NFPROTO_INET);
 	struct nlattr *list = nlh ? put_list(nlh, map_name(family)) : NULL;
 	uint8_t key[RS_PIN_KEY_MAX];
 	size_t n = 0;
@@ -88,7 +94,8 @@ static void write_message(struct ruleset *r, const struct source *s, size_t from
 		const struct tuple *t = source_tuple(s, i);
 		uint32_t len = t->family == family ? rs_pin_key(t, key) : 0;
 
-		if (len == 0 || (!add && s->present && !s->present[i - from]) || (s->pins && s->pins[i].binding == 0))
+		if (len == 0 || (!add && s->present && !s->present[i - from]) ||
+		    (s->pins && s->pins[i].binding == 0))
 			continue;
 		put_element(nlh, key, len, add ? &s->pins[i] : NULL,
 			    add ? rs_mark(r->mark_mask, s->pins[i].binding) : 0);
@@ -111,9 +118,10 @@ static void write_chunk(struct ruleset *r, const struct source *s, size_t from, 
 	}
 }
 
-/* A kernel without DESTROYSETELEM (before 6.3) refuses to delete what is not there: ask first, and again when a pin has expired in
- * between. */
-static int commit_chunk_asking(struct ruleset *r, struct source s, size_t from, size_t to, struct err *e)
+/* A kernel without DESTROYSETELEM (before 6.3) refuses to delete what is not there: ask first, and
+ * again when a pin has expired in between. */
+static int commit_chunk_asking(struct ruleset *r, struct source s, size_t from, size_t to,
+			       struct err *e)
 {
 	struct tuple tuples[CHUNK];
 	uint8_t present[CHUNK];
@@ -163,7 +171,8 @@ int ruleset_pins_add(struct ruleset *r, const struct ruleset_pin *pins, size_t n
 	struct source s = { .pins = pins };
 
 	if (n && r->mark_mask == 0)
-		return err_set(e, -EINVAL, "pins cannot be added before the table was read or written");
+		return err_set(e, -EINVAL,
+			       "pins cannot be added before the table was read or written");
 	return write_source(r, &s, n, e);
 }
 
@@ -184,8 +193,8 @@ static const struct nlattr *value_of(const struct nlattr *nested)
 {
 	const struct nlattr *tb[ARRAY_SIZE(data_policy)];
 
-	if (!nested || nl_attr_parse(mnl_attr_get_payload(nested), mnl_attr_get_payload_len(nested), data_policy, tb,
-				     ARRAY_SIZE(tb)) < 0)
+	if (!nested || nl_attr_parse(mnl_attr_get_payload(nested), mnl_attr_get_payload_len(nested),
+				     data_policy, tb, ARRAY_SIZE(tb)) < 0)
 		return NULL;
 	return tb[NFTA_DATA_VALUE];
 }
@@ -199,8 +208,8 @@ static int list_of(const struct nlmsghdr *nlh, const struct nlattr **ret_list)
 
 	if (len < sizeof(struct nfgenmsg))
 		return -EBADMSG;
-	r = nl_attr_parse(mnl_nlmsg_get_payload_offset(nlh, sizeof(struct nfgenmsg)), len - sizeof(struct nfgenmsg),
-			  list_policy, tb, ARRAY_SIZE(tb));
+	r = nl_attr_parse(mnl_nlmsg_get_payload_offset(nlh, sizeof(struct nfgenmsg)),
+			  len - sizeof(struct nfgenmsg), list_policy, tb, ARRAY_SIZE(tb));
 	if (r == 0)
 		*ret_list = tb[NFTA_SET_ELEM_LIST_ELEMENTS];
 	return r;
@@ -228,13 +237,14 @@ static bool tuple_from_key(const struct nlattr *value, struct tuple *ret_tuple)
 }
 
 /* The binding of an element, 0 for none; ret_tuple may be NULL. */
-static uint8_t element_read(const struct ruleset *r, const struct nlattr *attr, struct tuple *ret_tuple)
+static uint8_t element_read(const struct ruleset *r, const struct nlattr *attr,
+			    struct tuple *ret_tuple)
 {
 	const struct nlattr *tb[ARRAY_SIZE(element_policy)], *key, *data;
 	uint32_t mark;
 
-	if (nl_attr_parse(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), element_policy, tb,
-			  ARRAY_SIZE(tb)) < 0)
+	if (nl_attr_parse(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr),
+			  element_policy, tb, ARRAY_SIZE(tb)) < 0)
 		return 0;
 	key = value_of(tb[NFTA_SET_ELEM_KEY]);
 	data = value_of(tb[NFTA_SET_ELEM_DATA]);
@@ -254,21 +264,23 @@ struct get {
 	struct err *e;
 };
 
-static void get_answer(size_t index, const struct nlmsghdr *nlh, int code, const struct err *e, void *arg)
+static void get_answer(size_t index, const struct nlmsghdr *nlh, int code, const struct err *e,
+		       void *arg)
 {
 	struct get *g = arg;
 	const struct nlattr *list, *attr;
 
 	if (code < 0 && code != -ENOENT && g->code == 0)
-		g->code = err_set(g->e, code, "a pin cannot be read: %s", e ? e->text : strerror(-code));
+		g->code = err_set(g->e, code, "a pin cannot be read: %s",
+				  e ? e->text : strerror(-code));
 	if (code < 0 || !nlh || list_of(nlh, &list) < 0 || !list)
 		return;
 	mnl_attr_for_each_nested(attr, list)
 		g->bindings[g->places[index]] = element_read(g->r, attr, NULL);
 }
 
-static int get_chunk(struct ruleset *r, struct nl_pipeline *p, const struct tuple *tuples, size_t n, uint8_t *bindings,
-		     struct err *e)
+static int get_chunk(struct ruleset *r, struct nl_pipeline *p, const struct tuple *tuples, size_t n,
+		     uint8_t *bindings, struct err *e)
 {
 	uint16_t places[GET_CHUNK];
 	struct get g = { .r = r, .bindings = bindings, .places = places, .e = e };
@@ -297,7 +309,8 @@ static int get_chunk(struct ruleset *r, struct nl_pipeline *p, const struct tupl
 	return code < 0 ? code : g.code;
 }
 
-int ruleset_pins_get(struct ruleset *r, const struct tuple *tuples, size_t n, uint8_t *ret_bindings, struct err *e)
+int ruleset_pins_get(struct ruleset *r, const struct tuple *tuples, size_t n, uint8_t *ret_bindings,
+		     struct err *e)
 {
 	_cleanup_(nl_pipeline_freep) struct nl_pipeline *p = NULL;
 	int code = nl_pipeline_new(r->nl, &p);
@@ -370,8 +383,9 @@ int ruleset_pins_dump_step(struct ruleset *r, unsigned max_datagrams, ruleset_pi
 	code = nl_dump_step(r->dump, max_datagrams, walk_message, &w);
 	if (code > 0)
 		return 1;
-	/* Interrupted means that some transaction was committed meanwhile, not that a pin was missed: the walk over a map that
-	 * packets write to is never exact. A map that is gone has no pins. */
+	/* Interrupted means that some transaction was committed meanwhile, not that a pin was
+	 * missed: the walk over a map that packets write to is never exact. A map that is gone has
+	 * no pins. */
 	if (code < 0 && code != -EINTR && code != -ENOENT) {
 		r->dump_stage = RS_DUMP_IDLE;
 		return code;

@@ -5,17 +5,17 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/parse.h"
 #include "pin/ruleset_internal.h"
 
-/* From the kernel's messages to an image. The generation is compared before and after, since several dumps make one image. */
+/* From the kernel's messages to an image. The generation is compared before and after, since
+ * several dumps make one image. */
 
 #define READ_TRIES 4
 
 struct reading {
 	struct ruleset *r;
 	struct rs_image *image;
-	struct rs_set *set; /* whose elements come */
+	struct rs_set *set;	/* whose elements come */
 	struct rs_chain *chain; /* the last rule's */
 	uint32_t generation;
 };
@@ -80,14 +80,15 @@ static const struct nl_attr_policy verdict_policy[] = {
 };
 
 /* The attributes of a message behind its nfgenmsg. */
-#define PARSE_MESSAGE(nlh, policy, tb)                                                                     \
-	nl_attr_parse(mnl_nlmsg_get_payload_offset(nlh, sizeof(struct nfgenmsg)),                          \
-		      mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nfgenmsg) ?                           \
-			      0 :                                                                          \
-			      mnl_nlmsg_get_payload_len(nlh) - sizeof(struct nfgenmsg),                    \
+#define PARSE_MESSAGE(nlh, policy, tb)                                                             \
+	nl_attr_parse(mnl_nlmsg_get_payload_offset(nlh, sizeof(struct nfgenmsg)),                  \
+		      mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nfgenmsg)                     \
+			      ? 0                                                                  \
+			      : mnl_nlmsg_get_payload_len(nlh) - sizeof(struct nfgenmsg),          \
 		      policy, tb, ARRAY_SIZE(policy))
-#define PARSE_NESTED(attr, policy, tb) \
-	nl_attr_parse(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), policy, tb, ARRAY_SIZE(policy))
+#define PARSE_NESTED(attr, policy, tb)                                                             \
+	nl_attr_parse(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), policy, tb,      \
+		      ARRAY_SIZE(policy))
 
 static uint32_t get_be32(const struct nlattr *attr)
 {
@@ -102,8 +103,9 @@ static bool is_ours(const struct nlattr *table)
 static uint32_t userdata_u32(const struct nlattr *attr, uint8_t type)
 {
 	uint32_t value = 0;
-	const void *p = nft_userdata_find(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), type,
-					  sizeof(value), NULL);
+	const void *p =
+		nft_userdata_find(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), type,
+				  sizeof(value), NULL);
 
 	if (p)
 		memcpy(&value, p, sizeof(value));
@@ -122,7 +124,8 @@ static int read_table(const struct nlmsghdr *nlh, void *arg)
 		return 0;
 	g->image->present = true;
 	g->image->table_flags = get_be32(tb[NFTA_TABLE_FLAGS]);
-	if ((g->image->table_flags & RS_TABLE_OWNER) && get_be32(tb[NFTA_TABLE_OWNER]) != nl_portid(g->r->nl))
+	if ((g->image->table_flags & RS_TABLE_OWNER) &&
+	    get_be32(tb[NFTA_TABLE_OWNER]) != nl_portid(g->r->nl))
 		return -EPERM;
 	if (tb[NFTA_TABLE_USERDATA]) {
 		const struct nlattr *u = tb[NFTA_TABLE_USERDATA];
@@ -154,12 +157,14 @@ static int read_set(const struct nlmsghdr *nlh, void *arg)
 	s->flags = get_be32(tb[NFTA_SET_FLAGS]);
 	s->key_type = get_be32(tb[NFTA_SET_KEY_TYPE]);
 	s->key_len = get_be32(tb[NFTA_SET_KEY_LEN]);
-	s->data = s->flags & NFT_SET_MAP ? get_be32(tb[NFTA_SET_DATA_TYPE]) == NFT_DATA_VERDICT ? RS_VERDICT : RS_MARK :
-					   RS_NO_DATA;
-	s->kind = rs_name_is_pins(s->name) || (s->flags & NFT_SET_EVAL) ? RS_PINS :
-		  s->flags & NFT_SET_CONCAT && s->flags & NFT_SET_INTERVAL ? RS_RANGES :
-		  s->flags & NFT_SET_INTERVAL			       ? RS_INTERVAL :
-									 RS_PLAIN;
+	s->data = s->flags & NFT_SET_MAP ? get_be32(tb[NFTA_SET_DATA_TYPE]) == NFT_DATA_VERDICT
+						   ? RS_VERDICT
+						   : RS_MARK
+					 : RS_NO_DATA;
+	s->kind = rs_name_is_pins(s->name) || (s->flags & NFT_SET_EVAL)	     ? RS_PINS
+		  : s->flags & NFT_SET_CONCAT && s->flags & NFT_SET_INTERVAL ? RS_RANGES
+		  : s->flags & NFT_SET_INTERVAL				     ? RS_INTERVAL
+									     : RS_PLAIN;
 	if (tb[NFTA_SET_DESC] && PARSE_NESTED(tb[NFTA_SET_DESC], desc_policy, desc) == 0)
 		s->size = get_be32(desc[NFTA_SET_DESC_SIZE]);
 	return 0;
@@ -189,9 +194,11 @@ static int read_chain(const struct nlmsghdr *nlh, void *arg)
 	if (!tb[NFTA_CHAIN_USERDATA])
 		return 0;
 	comment = nft_userdata_find(mnl_attr_get_payload(tb[NFTA_CHAIN_USERDATA]),
-				    mnl_attr_get_payload_len(tb[NFTA_CHAIN_USERDATA]), RS_UDATA_COMMENT, 0, &len);
+				    mnl_attr_get_payload_len(tb[NFTA_CHAIN_USERDATA]),
+				    RS_UDATA_COMMENT, 0, &len);
 	if (comment)
-		snprintf(c->comment, sizeof(c->comment), "%.*s", (int)strnlen(comment, len), comment);
+		snprintf(c->comment, sizeof(c->comment), "%.*s", (int)strnlen(comment, len),
+			 comment);
 	return 0;
 }
 
@@ -216,8 +223,8 @@ static int read_rule(const struct nlmsghdr *nlh, void *arg)
 		return 0;
 	if (tb[NFTA_RULE_USERDATA])
 		digest = nft_userdata_find(mnl_attr_get_payload(tb[NFTA_RULE_USERDATA]),
-					   mnl_attr_get_payload_len(tb[NFTA_RULE_USERDATA]), RS_UDATA_DIGEST,
-					   sizeof(rule.digest), NULL);
+					   mnl_attr_get_payload_len(tb[NFTA_RULE_USERDATA]),
+					   RS_UDATA_DIGEST, sizeof(rule.digest), NULL);
 	if (digest)
 		memcpy(&rule.digest, digest, sizeof(rule.digest));
 	return rs_chain_add(g->chain, &rule);
@@ -255,11 +262,15 @@ static int read_element(struct rs_set *s, const struct nlattr *attr)
 	copy_value(tb[NFTA_SET_ELEM_KEY], x.key);
 	copy_value(tb[NFTA_SET_ELEM_KEY_END], x.end);
 	/* Until the pairs are made `open` marks the end of an interval. */
-	x.open = s->kind == RS_INTERVAL && (get_be32(tb[NFTA_SET_ELEM_FLAGS]) & NFT_SET_ELEM_INTERVAL_END);
-	if (tb[NFTA_SET_ELEM_DATA] && PARSE_NESTED(tb[NFTA_SET_ELEM_DATA], data_policy, data) == 0 &&
-	    data[NFTA_DATA_VERDICT] && PARSE_NESTED(data[NFTA_DATA_VERDICT], verdict_policy, verdict) == 0 &&
+	x.open = s->kind == RS_INTERVAL &&
+		 (get_be32(tb[NFTA_SET_ELEM_FLAGS]) & NFT_SET_ELEM_INTERVAL_END);
+	if (tb[NFTA_SET_ELEM_DATA] &&
+	    PARSE_NESTED(tb[NFTA_SET_ELEM_DATA], data_policy, data) == 0 &&
+	    data[NFTA_DATA_VERDICT] &&
+	    PARSE_NESTED(data[NFTA_DATA_VERDICT], verdict_policy, verdict) == 0 &&
 	    verdict[NFTA_VERDICT_CHAIN])
-		snprintf(x.target, sizeof(x.target), "%s", mnl_attr_get_str(verdict[NFTA_VERDICT_CHAIN]));
+		snprintf(x.target, sizeof(x.target), "%s",
+			 mnl_attr_get_str(verdict[NFTA_VERDICT_CHAIN]));
 	return rs_set_add(s, &x);
 }
 
@@ -369,14 +380,16 @@ static int read_generation(const struct nlmsghdr *nlh, void *arg)
 static int generation(struct reading *g, uint32_t *ret_generation, struct err *e)
 {
 	uint8_t buf[512];
-	int r = nl_request(g->r->nl, nft_request(buf, NFT_MSG_GETGEN, AF_UNSPEC), read_generation, g, e);
+	int r = nl_request(g->r->nl, nft_request(buf, NFT_MSG_GETGEN, AF_UNSPEC), read_generation,
+			   g, e);
 
 	if (r == 0)
 		*ret_generation = g->generation;
 	return r;
 }
 
-/* What is dumped one after the other; the attribute names the table to the kernel where it filters. */
+/* What is dumped one after the other; the attribute names the table to the kernel where it
+ * filters. */
 static const struct {
 	uint16_t type, table_attr;
 	nl_message_fn fn;
@@ -415,7 +428,9 @@ static int read_all(struct reading *g, struct err *e)
 	if (r == -ENOENT)
 		return 0;
 	if (r == -EPERM && g->image->present)
-		return err_set(e, r, "table inet " RS_TABLE " belongs to another running process: stop it first");
+		return err_set(e, r,
+			       "table inet " RS_TABLE
+			       " belongs to another running process: stop it first");
 	if (r < 0)
 		return err_set(e, r, "table inet " RS_TABLE ": %s", refusal.text);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(dumps); i++) {
@@ -445,8 +460,8 @@ int rs_read(struct ruleset *r, struct rs_image *ret_image, struct err *e)
 			code = read_all(&g, e);
 		if (code == 0)
 			code = generation(&g, &after, e);
-		/* The last try counts even so: on a host whose other tables change all the time nothing better can be
-		 * had, and a notification follows if it was ours. */
+		/* The last try counts even so: on a host whose other tables change all the time
+		 * nothing better can be had, and a notification follows if it was ours. */
 		if (code == 0 && before != after && i + 1 < READ_TRIES)
 			code = -EINTR;
 		if (code == 0) {
@@ -457,33 +472,4 @@ int rs_read(struct ruleset *r, struct rs_image *ret_image, struct err *e)
 		rs_image_clear(&im);
 	}
 	return code;
-}
-
-uint8_t rs_chain_id(const char *name, bool *ret_learn)
-{
-	bool learn = strncmp(name, "learn_", 6) == 0;
-	uint32_t id;
-
-	if (!learn && strncmp(name, "pin_", 4) != 0)
-		return 0;
-	if (parse_u32(name + (learn ? 6 : 4), 1, 255, &id) < 0)
-		return 0;
-	*ret_learn = learn;
-	return (uint8_t)id;
-}
-
-bool rs_chain_binding(const struct rs_chain *c, struct ruleset_found *ret_found)
-{
-	struct ruleset_found f = { 0 };
-	const char *space = strchr(c->comment, ' ');
-	bool learn;
-
-	f.id = rs_chain_id(c->name, &learn);
-	if (f.id == 0 || !space || (size_t)(space - c->comment) >= sizeof(f.service) ||
-	    strlen(space + 1) >= sizeof(f.label))
-		return false;
-	memcpy(f.service, c->comment, (size_t)(space - c->comment));
-	snprintf(f.label, sizeof(f.label), "%s", space + 1);
-	*ret_found = f;
-	return true;
 }

@@ -11,9 +11,11 @@
 #include <string.h>
 #include "pin/ruleset_internal.h"
 
-/* From changes to messages. Failures to allocate are kept in the batch, whose commit returns them. */
+/* From changes to messages. Failures to allocate are kept in the batch, whose commit returns
+ * them. */
 
-#define ELEMENTS_A_MESSAGE 200 /* of at most 150 bytes each: far below the 64 KiB of an attribute */
+/* Of at most 150 bytes each: far below the 64 KiB of an attribute. */
+#define ELEMENTS_A_MESSAGE 200
 #define PIN_GC_INTERVAL_MS 10000
 
 static struct nlmsghdr *begin(struct ruleset *r, uint16_t type, uint16_t flags)
@@ -21,7 +23,8 @@ static struct nlmsghdr *begin(struct ruleset *r, uint16_t type, uint16_t flags)
 	return nft_batch_begin(r->batch, type, flags, NFPROTO_INET);
 }
 
-static void write_table(struct ruleset *r, uint16_t type, uint32_t flags, const void *userdata, size_t len)
+static void write_table(struct ruleset *r, uint16_t type, uint32_t flags, const void *userdata,
+			size_t len)
 {
 	struct nftnl_table *t = nftnl_table_alloc();
 	struct nlmsghdr *nlh = begin(r, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
@@ -29,7 +32,8 @@ static void write_table(struct ruleset *r, uint16_t type, uint32_t flags, const 
 	if (t && nlh && nftnl_table_set_str(t, NFTNL_TABLE_NAME, RS_TABLE) == 0) {
 		if (flags)
 			nftnl_table_set_u32(t, NFTNL_TABLE_FLAGS, flags);
-		if (len && nftnl_table_set_data(t, NFTNL_TABLE_USERDATA, userdata, (uint32_t)len) < 0)
+		if (len &&
+		    nftnl_table_set_data(t, NFTNL_TABLE_USERDATA, userdata, (uint32_t)len) < 0)
 			nft_batch_fail(r->batch);
 		nftnl_table_nlmsg_build_payload(nlh, t);
 		nft_batch_end(r->batch, nlh, 1);
@@ -61,10 +65,11 @@ void rs_write_table(struct ruleset *r, const struct ruleset_model *m)
 	uint8_t userdata[128];
 	size_t len = 0;
 
-	nft_userdata_put(userdata, sizeof(userdata), &len, RS_UDATA_COMMENT, comment, sizeof(comment));
+	nft_userdata_put(userdata, sizeof(userdata), &len, RS_UDATA_COMMENT, comment,
+			 sizeof(comment));
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		nft_userdata_put(userdata, sizeof(userdata), &len, numbers[i].type, &numbers[i].value,
-				 sizeof(numbers[i].value));
+		nft_userdata_put(userdata, sizeof(userdata), &len, numbers[i].type,
+				 &numbers[i].value, sizeof(numbers[i].value));
 	write_table(r, NFT_MSG_NEWTABLE, owner_flags(r), userdata, len);
 }
 
@@ -106,10 +111,11 @@ static void set_userdata(struct ruleset *r, struct nftnl_set *ns, const struct r
 	uint8_t userdata[16];
 	size_t len = 0;
 
-	nft_userdata_put(userdata, sizeof(userdata), &len, NFTNL_UDATA_SET_KEYBYTEORDER, &s->byteorder,
-			 sizeof(s->byteorder));
+	nft_userdata_put(userdata, sizeof(userdata), &len, NFTNL_UDATA_SET_KEYBYTEORDER,
+			 &s->byteorder, sizeof(s->byteorder));
 	if (s->data == RS_MARK)
-		nft_userdata_put(userdata, sizeof(userdata), &len, NFTNL_UDATA_SET_DATABYTEORDER, &host, sizeof(host));
+		nft_userdata_put(userdata, sizeof(userdata), &len, NFTNL_UDATA_SET_DATABYTEORDER,
+				 &host, sizeof(host));
 	if (nftnl_set_set_data(ns, NFTNL_SET_USERDATA, userdata, (uint32_t)len) < 0)
 		nft_batch_fail(r->batch);
 }
@@ -134,7 +140,8 @@ static void set_describe(struct ruleset *r, struct nftnl_set *ns, const struct r
 		nftnl_set_set_u32(ns, NFTNL_SET_DESC_SIZE, s->size);
 		nftnl_set_set_u32(ns, NFTNL_SET_GC_INTERVAL, PIN_GC_INTERVAL_MS);
 	}
-	if (s->kind == RS_RANGES && nftnl_set_set_data(ns, NFTNL_SET_DESC_CONCAT, s->fields, s->n_fields) < 0)
+	if (s->kind == RS_RANGES &&
+	    nftnl_set_set_data(ns, NFTNL_SET_DESC_CONCAT, s->fields, s->n_fields) < 0)
 		nft_batch_fail(r->batch);
 	set_userdata(r, ns, s);
 }
@@ -195,9 +202,10 @@ static void write_chain(struct ruleset *r, const struct rs_chain *c, uint16_t ty
 			nftnl_chain_set_u32(nc, NFTNL_CHAIN_POLICY, NF_ACCEPT);
 		}
 		if (type == NFT_MSG_NEWCHAIN && c->comment[0]) {
-			nft_userdata_put(userdata, sizeof(userdata), &len, RS_UDATA_COMMENT, c->comment,
-					 strlen(c->comment) + 1);
-			if (nftnl_chain_set_data(nc, NFTNL_CHAIN_USERDATA, userdata, (uint32_t)len) < 0)
+			nft_userdata_put(userdata, sizeof(userdata), &len, RS_UDATA_COMMENT,
+					 c->comment, strlen(c->comment) + 1);
+			if (nftnl_chain_set_data(nc, NFTNL_CHAIN_USERDATA, userdata,
+						 (uint32_t)len) < 0)
 				nft_batch_fail(r->batch);
 		}
 		nftnl_chain_nlmsg_build_payload(nlh, nc);
@@ -219,7 +227,8 @@ static void write_flush(struct ruleset *r, const struct rs_chain *c)
 }
 
 /* A chain's rules are replaced within one transaction. */
-static void write_rules(struct ruleset *r, const struct rs_image *desired, const struct rs_chain *c, bool flush)
+static void write_rules(struct ruleset *r, const struct rs_image *desired, const struct rs_chain *c,
+			bool flush)
 {
 	if (flush)
 		write_flush(r, c);
@@ -230,7 +239,8 @@ static void write_rules(struct ruleset *r, const struct rs_image *desired, const
 			return;
 		mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, RS_TABLE);
 		mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, c->name);
-		memcpy(mnl_nlmsg_get_payload_tail(nlh), desired->bytes + c->rules[i].offset, c->rules[i].len);
+		memcpy(mnl_nlmsg_get_payload_tail(nlh), desired->bytes + c->rules[i].offset,
+		       c->rules[i].len);
 		nlh->nlmsg_len += (uint32_t)c->rules[i].len;
 		nft_batch_end(r->batch, nlh, 1);
 	}
@@ -248,17 +258,21 @@ static struct nftnl_set_elem *element_add(struct ruleset *r, struct nftnl_set *n
 	return x;
 }
 
-static void element_set(struct ruleset *r, struct nftnl_set_elem *x, uint16_t attr, const void *data, uint32_t len)
+static void element_set(struct ruleset *r, struct nftnl_set_elem *x, uint16_t attr,
+			const void *data, uint32_t len)
 {
 	if (nftnl_set_elem_set(x, attr, data, len) < 0)
 		nft_batch_fail(r->batch);
 }
 
-/* An interval is two elements, its first key and the first key behind it; one that is open is marked for the listing. */
-static void element_end(struct ruleset *r, struct nftnl_set *ns, const struct rs_set *s, const struct rs_element *e,
-			struct nftnl_set_elem *x)
+/* An interval is two elements, its first key and the first key behind it; one that is open is
+ * marked for the listing. */
+static void element_end(struct ruleset *r, struct nftnl_set *ns, const struct rs_set *s,
+			const struct rs_element *e, struct nftnl_set_elem *x)
 {
-	static const uint8_t open[] = { NFTNL_UDATA_SET_ELEM_FLAGS, 4, NFTNL_SET_ELEM_F_INTERVAL_OPEN, 0, 0, 0 };
+	static const uint8_t open[] = {
+		NFTNL_UDATA_SET_ELEM_FLAGS, 4, NFTNL_SET_ELEM_F_INTERVAL_OPEN, 0, 0, 0
+	};
 
 	if (s->kind == RS_RANGES) {
 		element_set(r, x, NFTNL_SET_ELEM_KEY_END, e->end, s->key_len);
@@ -274,7 +288,8 @@ static void element_end(struct ruleset *r, struct nftnl_set *ns, const struct rs
 	}
 }
 
-static void element_put(struct ruleset *r, struct nftnl_set *ns, const struct rs_change *c, bool with_target)
+static void element_put(struct ruleset *r, struct nftnl_set *ns, const struct rs_change *c,
+			bool with_target)
 {
 	const struct rs_element *e = c->element;
 	struct nftnl_set_elem *x = element_add(r, ns);
@@ -290,14 +305,16 @@ static void element_put(struct ruleset *r, struct nftnl_set *ns, const struct rs
 	element_end(r, ns, c->set, e, x);
 }
 
-/* The elements of one kind and set from list[*i] on, as many as fit into a message; *i moves behind them. */
-static void write_elements_message(struct ruleset *r, const struct rs_changes *c, size_t *i, enum rs_change_kind kind,
-				   bool refers)
+/* The elements of one kind and set from list[*i] on, as many as fit into a message; *i moves behind
+ * them. */
+static void write_elements_message(struct ruleset *r, const struct rs_changes *c, size_t *i,
+				   enum rs_change_kind kind, bool refers)
 {
 	bool add = kind == RS_CHANGE_ELEMENT;
 	const struct rs_set *s = c->list[*i].set;
 	struct nftnl_set *ns = set_alloc(r, s);
-	struct nlmsghdr *nlh = begin(r, add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, add ? NLM_F_CREATE : 0);
+	struct nlmsghdr *nlh =
+		begin(r, add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, add ? NLM_F_CREATE : 0);
 	size_t n = 0;
 
 	if (ns && nlh) {
@@ -339,8 +356,9 @@ static void write_elements_of(struct ruleset *r, const struct rs_changes *c, siz
 	}
 }
 
-/* Old ones before new ones, since ranges must not overlap meanwhile. Cut only where a set's changes are too many for one
- * transaction: a few packets then miss what is not back yet, and their flows are learned by a later packet. */
+/* Old ones before new ones, since ranges must not overlap meanwhile. Cut only where a set's changes
+ * are too many for one transaction: a few packets then miss what is not back yet, and their flows
+ * are learned by a later packet. */
 static void write_elements(struct ruleset *r, const struct rs_changes *c)
 {
 	for (size_t i = 0; i < c->n;) {
@@ -402,7 +420,8 @@ static void one_set_delete(struct ruleset *r, const struct rs_change *c)
 	write_set(r, c->set, NFT_MSG_DELSET);
 }
 
-void rs_write_changes(struct ruleset *r, const struct rs_changes *c, const struct rs_image *desired, bool base)
+void rs_write_changes(struct ruleset *r, const struct rs_changes *c, const struct rs_image *desired,
+		      bool base)
 {
 	if (base) {
 		for (size_t i = 0; i < c->n; i++) {

@@ -10,11 +10,12 @@
 
 /* What the tests of the ruleset do again and again. */
 
-/* The world of the group with its model as world_model() makes it; without one the test is skipped. */
-#define WORLD_OR_SKIP(state)        \
-	struct world *w = *(state); \
-	if (!w)                     \
-		skip();             \
+/* The world of the group with its model as world_model() makes it; without one the test is
+ * skipped. */
+#define WORLD_OR_SKIP(state)                                                                       \
+	struct world *w = *(state);                                                                \
+	if (!w)                                                                                    \
+		skip();                                                                            \
 	world_model(w)
 
 static inline _unused_ struct ruleset *open_ruleset(bool no_owner)

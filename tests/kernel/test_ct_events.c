@@ -135,7 +135,8 @@ static const struct filter_case filters[] = {
 	{ "first of 64", MASK, { [0] = 101, [1 ... 63] = 9 }, 64, { PORT_ZONE } },
 	{ "last of 64", MASK, { [0 ... 62] = 9, [63] = 101 }, 64, { PORT_ZONE } },
 	{ "other zones", MASK, { 100, 357, 65535 }, 3, { 0 } },
-	{ "no zone", MASK, { 0 }, 0, { 0 } },
+	{ "no list of zones", MASK, { 0 }, 0,
+	  { PORT_OURS, PORT_ZONE, PORT_ORIGINAL_ZONE, PORT_BOTH } },
 	{ "no bit", 0, { 0, 101, 102 }, 3, { 0 } },
 };
 

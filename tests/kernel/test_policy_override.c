@@ -10,84 +10,131 @@ static struct route_nexthop hop(const char *gateway, uint32_t ifindex, uint16_t 
 				       .weight = weight };
 }
 
-/* The gateway's view of `0.0.0.0/0`: two uplinks of which the first is off, port 80 and 443 only.
- */
-static void test_override(void **state)
-{
-	struct fixture *f = *state;
-	struct route_nexthop rest = hop("10.2.0.2", f->v1, 1);
-	struct route route = { .key = { .prefix = prefix("0.0.0.0/0") },
-			       .type = RTN_UNICAST,
-			       .nexthops = &rest,
-			       .n_nexthops = 1,
-			       .mtu = 1300 };
-	struct override_selector selectors[] = {
-		{ .to = prefix("0.0.0.0/0"), .proto = IPPROTO_TCP, .ports = { 80, 80 } },
-		{ .to = prefix("0.0.0.0/0"), .proto = IPPROTO_TCP, .ports = { 60000, 65535 } },
-		{ .to = prefix("0.0.0.0/0"), .proto = IPPROTO_TCP, .ports = { 65535, 65535 } },
-	};
-	struct override_selector shield = { .to = prefix("8.8.4.0/24"),
-					    .proto = IPPROTO_TCP,
-					    .ports = { 80, 80 } };
-	struct override o[2] = { { .service = "inet",
-				   .to = prefix("0.0.0.0/0"),
-				   .selectors = selectors,
-				   .n_selectors = 3,
-				   .shields = &shield,
-				   .n_shields = 1,
-				   .source_table = RT_TABLE_MAIN,
-				   .routes = &route,
-				   .n_routes = 1 } };
-	struct override_place place, again;
-	struct override second;
-	struct err e = { 0 };
-	size_t removed;
+/* A gateway with two uplinks, of which the first is off for new flows to a few TCP ports. */
+struct uplinks {
+	struct route_nexthop rest, rest_inside;
+	struct route route, route_inside;
+	struct override_selector selectors[3], inside, shield;
+	struct override list[2];
+};
+#define UPLINK_RULES                                                                               \
+	(1 + 2 * 2 + 1) /* shield, two pairs (the third selector cannot be said), END */
 
-	need_world(f);
-	run("ip route add default proto bird nexthop via 10.1.0.2 dev v0 nexthop via 10.2.0.2 dev "
-	    "v1 &&"
+static void uplinks_override(const struct fixture *f, struct uplinks *u)
+{
+	const struct ip_prefix all = prefix("0.0.0.0/0");
+
+	u->rest = hop("10.2.0.2", f->v1, 1);
+	u->route = (struct route){ .key = { .prefix = all }, .type = RTN_UNICAST, .mtu = 1300 };
+	u->route.nexthops = &u->rest;
+	u->route.n_nexthops = 1;
+	u->selectors[0] = (struct override_selector){ all, IPPROTO_TCP, { 80, 80 } };
+	u->selectors[1] = (struct override_selector){ all, IPPROTO_TCP, { 60000, 65535 } };
+	u->selectors[2] = (struct override_selector){ all, IPPROTO_TCP, { 65535, 65535 } };
+	u->shield = (struct override_selector){ prefix("8.8.4.0/24"), IPPROTO_TCP, { 80, 80 } };
+	u->list[0] = (struct override){ .service = "inet",
+					.to = all,
+					.selectors = u->selectors,
+					.n_selectors = 3,
+					.shields = &u->shield,
+					.n_shields = 1,
+					.source_table = RT_TABLE_MAIN,
+					.routes = &u->route,
+					.n_routes = 1 };
+}
+
+static void uplinks_add(struct fixture *f, struct uplinks *u)
+{
+	run("ip route add default proto bird"
+	    " nexthop via 10.1.0.2 dev v0 nexthop via 10.2.0.2 dev v1 &&"
 	    " ip route add 5.0.0.0/8 via 10.1.0.5");
 	add_binding(f, 1, false);
 	sync_now(f);
-	f->model.overrides = o;
+	uplinks_override(f, u);
+	f->model.overrides = u->list;
 	f->model.n_overrides = 1;
-	assert_int_equal(sync_now(f), 1 + 2 * 2 + 1 + 1);
+	assert_int_equal(sync_now(f), UPLINK_RULES + 1);
 	assert_int_equal(sync_now(f), 0);
 	assert_int_equal(differences(f), 0);
-	assert_int_equal(policy_override_place(f->policy, 0, &place), 0);
-	assert_int_equal(policy_override_place(f->policy, 1, &again), -ENOENT);
-	assert_in_range(place.table, BASE + 256, BASE + 511);
-	for (unsigned i = 1; i < 40; i++) {
+}
+
+static void uplinks_remove(struct fixture *f)
+{
+	run("ip route del default && ip route del 5.0.0.0/8");
+	remove_all(f);
+}
+
+/* Both uplinks are seen over a few destinations. */
+static void assert_multipath(struct fixture *f, const char *net, uint8_t proto, uint16_t dport)
+{
+	unsigned seen = 0;
+
+	for (unsigned i = 1; i < 60; i++) {
 		char to[IP_ADDR_TEXT];
 
-		snprintf(to, sizeof(to), "8.8.%u.8", 8 + i);
+		snprintf(to, sizeof(to), "%s.%u", net, i);
+		seen |= lookup(f, to, 0, proto, dport).oif == f->v0 ? 1 : 2;
+	}
+	assert_int_equal(seen, 3);
+}
+
+static void test_override_leaves_the_rest_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct uplinks u;
+
+	need_world(f);
+	uplinks_add(f, &u);
+	for (unsigned i = 1; i < 60; i++) {
+		char to[IP_ADDR_TEXT];
+
+		snprintf(to, sizeof(to), "8.8.8.%u", i);
 		assert_via(f, to, 0, IPPROTO_TCP, 80, "10.2.0.2");
 		assert_via(f, to, 0, IPPROTO_TCP, 65534, "10.2.0.2");
 	}
-	/* The LAN, a more specific route, a pinned flow and the shielded service stay as they were.
-	 */
+	/* The LAN, a more specific route, a pinned flow. */
 	assert_via(f, "10.1.0.77", 0, IPPROTO_TCP, 80, "");
 	assert_via(f, "5.1.1.1", 0, IPPROTO_TCP, 80, "10.1.0.5");
 	assert_via(f, "1.1.1.1", 1u << SHIFT, IPPROTO_TCP, 80, "10.1.0.1");
-	/* Other ports, protocols and the shielded network see the multipath route: both uplinks
-	 * over a few destinations. */
-	for (int kind = 0; kind < 3; kind++) {
-		unsigned seen = 0;
+	/* Another port, another protocol, the shielded service. */
+	assert_multipath(f, "8.8.8", IPPROTO_TCP, 81);
+	assert_multipath(f, "8.8.8", IPPROTO_UDP, 80);
+	assert_multipath(f, "8.8.4", IPPROTO_TCP, 80);
+	uplinks_remove(f);
+}
 
-		for (unsigned i = 1; i < 60; i++) {
-			char to[IP_ADDR_TEXT];
-			struct lookup l;
+/* An override of a more specific prefix, to stand in front of the other. */
+static void uplinks_prepend(const struct fixture *f, struct uplinks *u)
+{
+	u->list[1] = u->list[0];
+	u->list[0].to = prefix("7.0.0.0/8");
+	u->list[0].len = 8;
+	u->list[0].n_shields = 0;
+	u->inside = (struct override_selector){ u->list[0].to, IPPROTO_TCP, { 0, 65535 } };
+	u->list[0].selectors = &u->inside;
+	u->list[0].n_selectors = 1;
+	u->rest_inside = hop("10.1.0.8", f->v0, 1);
+	u->route_inside = u->route;
+	u->route_inside.key.prefix = u->list[0].to;
+	u->route_inside.nexthops = &u->rest_inside;
+	u->list[0].routes = &u->route_inside;
+}
 
-			snprintf(to, sizeof(to), kind == 2 ? "8.8.4.%u" : "8.8.%u.8",
-				 kind == 2 ? i : 10 + i);
-			l = lookup(f, to, 0, kind == 1 ? IPPROTO_UDP : IPPROTO_TCP,
-				   kind == 0 ? 81 : 80);
-			seen |= l.oif == f->v0 ? 1 : 2;
-		}
-		assert_int_equal(seen, 3);
-	}
+static void test_override_keeps_its_place(void **state)
+{
+	struct fixture *f = *state;
+	struct override_place place, again;
+	struct err e = { 0 };
+	struct uplinks u;
+	size_t removed;
+
+	need_world(f);
+	uplinks_add(f, &u);
+	assert_int_equal(policy_override_place(f->policy, 0, &place), 0);
+	assert_in_range(place.table, BASE + 256, BASE + 511);
+	assert_int_equal(policy_override_place(f->policy, 1, &again), -ENOENT);
 	/* The route changes: the table and the rules stay. */
-	rest = hop("10.2.0.3", f->v1, 1);
+	u.rest = hop("10.2.0.3", f->v1, 1);
 	assert_int_equal(sync_now(f), 1);
 	assert_via(f, "8.8.9.8", 0, IPPROTO_TCP, 80, "10.2.0.3");
 	/* A restarted daemon finds it. */
@@ -95,42 +142,24 @@ static void test_override(void **state)
 	assert_int_equal(sync_now(f), 0);
 	assert_int_equal(policy_override_place(f->policy, 0, &again), 0);
 	assert_int_equal(again.table, place.table);
-	/* Another one before it moves nothing. */
-	second = o[0];
-	second.to = prefix("7.0.0.0/8");
-	second.len = 8;
-	second.n_selectors = 1;
-	struct override_selector narrow = { .to = second.to,
-					    .proto = IPPROTO_TCP,
-					    .ports = { 0, 65535 } };
-	struct route_nexthop rest2 = hop("10.1.0.8", f->v0, 1);
-	struct route route2 = route;
-
-	route2.key.prefix = second.to;
-	route2.nexthops = &rest2;
-	second.selectors = &narrow;
-	second.n_shields = 0;
-	second.routes = &route2;
-	o[1] = o[0];
-	o[0] = second;
+	/* Another one before it moves nothing; and away again. */
+	uplinks_prepend(f, &u);
 	f->model.n_overrides = 2;
 	assert_int_equal(sync_now(f), 3);
 	assert_via(f, "7.1.1.1", 0, IPPROTO_TCP, 80, "10.1.0.8");
 	assert_via(f, "8.8.9.8", 0, IPPROTO_TCP, 80, "10.2.0.3");
 	assert_int_equal(policy_override_place(f->policy, 1, &again), 0);
 	assert_int_equal(again.table, place.table);
-	/* And away again; then --relax takes the other, the anchor and the blackhole, and leaves
-	 * the tree. */
-	o[0] = o[1];
+	u.list[0] = u.list[1];
 	f->model.n_overrides = 1;
 	assert_int_equal(sync_now(f), 3);
+	/* --relax takes the other, and the blackhole, and leaves the tree. */
 	assert_int_equal(policy_remove(f->policy, &f->model, true, &removed, &e), 0);
-	assert_int_equal(removed, 1 + 2 * 2 + 1 + 1 + 1);
+	assert_int_equal(removed, UPLINK_RULES + 1 + 1);
 	f->model.n_overrides = 0;
 	assert_via(f, "1.1.1.1", 1u << SHIFT, IPPROTO_TCP, 80, "10.1.0.1");
 	assert_int_equal(sync_now(f), 1);
-	run("ip route del default && ip route del 5.0.0.0/8");
-	remove_all(f);
+	uplinks_remove(f);
 }
 
 /* The same without numbers: what a program does that has no configuration. */
@@ -325,7 +354,8 @@ static void test_order_of_writing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_override),
+		cmocka_unit_test(test_override_leaves_the_rest_alone),
+		cmocka_unit_test(test_override_keeps_its_place),
 		cmocka_unit_test(test_remove_without_numbers),
 		cmocka_unit_test(test_many_override_routes),
 		cmocka_unit_test(test_order_of_writing),

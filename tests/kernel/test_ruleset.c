@@ -4,7 +4,8 @@
 #include "kernel/ruleset_steps.h"
 #include <linux/netfilter/nf_tables.h>
 
-/* `table inet flowpin` against this machine's kernel: written, listed by nft(8), read back, mended. */
+/* `table inet flowpin` against this machine's kernel: written, listed by nft(8), read back,
+ * mended. */
 
 static char listing[WORLD_TEXT];
 
@@ -39,7 +40,8 @@ static void test_written_once_and_listed(void **state)
 	must_list(listing, "1.1.1.1 . tcp . 8000-8100 : goto service_web");
 	must_list(listing, "elements = { 1.1.1.0/24, 10.53.0.0/16 }");
 	must_list(listing, "comment \"web 10.1.0.2%s1\"");
-	must_list(listing, "update @pin6 { ip6 saddr . ip6 daddr . meta l4proto . th sport . th dport timeout 5m : 0x03000000 } return");
+	must_list(listing, "update @pin6 { ip6 saddr . ip6 daddr . meta l4proto . th sport . th "
+			   "dport timeout 5m : 0x03000000 } return");
 	must_list(listing, "\"s1\" . 10.1.0.2 : goto learn_1");
 	must_list(listing, "oif . ip6 daddr @connected6 return");
 	must_list(listing, "gc-interval 10s");
@@ -135,7 +137,9 @@ static void test_foreign_changes_are_mended(void **state)
 		{ "nft add element inet flowpin prefix4 '{ 10.99.0.0/16 }'", 1 },
 		{ "nft flush set inet flowpin prefix6", 1 },
 		{ "nft delete element inet flowpin service4 '{ 1.1.1.1 . tcp . 80 }'", 1 },
-		{ "nft flush chain inet flowpin prerouting && nft delete chain inet flowpin prerouting", 1 },
+		{ "nft flush chain inet flowpin prerouting && nft delete chain inet flowpin "
+		  "prerouting",
+		  1 },
 		{ "nft flush ruleset", 1000 },
 		{ "nft delete table inet flowpin", 1000 },
 	};
@@ -144,7 +148,8 @@ static void test_foreign_changes_are_mended(void **state)
 
 	sync_ok(r, &w->model);
 	assert_false(foreign_within(r, 0));
-	world_run(NULL, "nft add table ip others && nft add chain ip others x && nft delete table ip others");
+	world_run(NULL, "nft add table ip others && nft add chain ip others x && nft delete table "
+			"ip others");
 	assert_false(foreign_within(r, 50));
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		size_t n;
@@ -273,8 +278,8 @@ static void test_all_ids(void **state)
 	begin = clock_now_ms();
 	assert_int_equal(sync_ok(r, &w->model), 0);
 	again = clock_now_ms() - begin;
-	print_message("255 bindings: written in %lu ms, read and compared in %lu ms\n", (unsigned long)first,
-		      (unsigned long)again);
+	print_message("255 bindings: written in %lu ms, read and compared in %lu ms\n",
+		      (unsigned long)first, (unsigned long)again);
 	assert_int_equal(world_run(listing, "nft list ruleset 2>&1"), 0);
 	must_list(listing, "10.1.0.255%s1");
 	/* Each of the 255 chains is flushed and filled within one transaction. */
@@ -296,7 +301,8 @@ static void test_example_listing(void **state)
 
 		snprintf(name, sizeof(name), "server%u", i);
 		snprintf(gateway, sizeof(gateway), "10.1.%u.2", i);
-		assert_int_equal(world_run(NULL, "ip link add %s type veth peer name x%s", name, name), 0);
+		assert_int_equal(
+			world_run(NULL, "ip link add %s type veth peer name x%s", name, name), 0);
 		world_binding(w, (uint8_t)i, 0, gateway, name);
 	}
 	w->services[0].n_prefixes = w->services[0].n_ports = 1;
@@ -305,9 +311,12 @@ static void test_example_listing(void **state)
 	w->model.n_connected = 0;
 	w->model.max_pins = 1000000;
 	sync_ok(r, &w->model);
-	/* Who owns it, and whether it has an owner, is the kernel's matter. The difference is one for patch(1). */
-	code = world_run(listing, "nft list table inet flowpin | sed 's/ # progname.*//; /^\tflags owner$/d' | "
-				  "{ grep '^#' nft/flowpin.nft; cat; } | diff -u nft/flowpin.nft - 2>&1");
+	/* Who owns it, and whether it has an owner, is the kernel's matter. The difference is one
+	 * for patch(1). */
+	code = world_run(
+		listing,
+		"nft list table inet flowpin | sed 's/ # progname.*//; /^\tflags owner$/d' | "
+		"{ grep '^#' nft/flowpin.nft; cat; } | diff -u nft/flowpin.nft - 2>&1");
 	if (code != 0)
 		fputs(listing, stdout);
 	assert_int_equal(code, 0);

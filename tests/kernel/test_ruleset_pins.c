@@ -100,9 +100,10 @@ static bool refill_many(struct ruleset_pin *ret_pin, void *arg)
 
 	if (many->next == many->end)
 		return false;
-	*ret_pin = (struct ruleset_pin){ .tuple = world_tuple("12.12.12.2", (uint16_t)many->next++, "1.1.1.1", 80,
-							      IPPROTO_TCP),
-					 .binding = WEB_1, .timeout_s = 60 };
+	*ret_pin = (struct ruleset_pin){ .tuple = world_tuple("12.12.12.2", (uint16_t)many->next++,
+							      "1.1.1.1", 80, IPPROTO_TCP),
+					 .binding = WEB_1,
+					 .timeout_s = 60 };
 	return true;
 }
 
@@ -134,7 +135,8 @@ static void test_repair_refills(void **state)
 	ruleset_free(r);
 }
 
-/* Packets are answered by nobody, so what they leave behind is there as soon as the kernel has passed them on. */
+/* Packets are answered by nobody, so what they leave behind is there as soon as the kernel has
+ * passed them on. */
 static bool pinned_to(struct ruleset *r, const struct tuple *t, uint8_t binding)
 {
 	uint64_t end = clock_now_ms() + WORLD_DEADLINE_MS;
@@ -159,7 +161,8 @@ static uint64_t later_packets(struct ruleset *r, uint8_t id, uint64_t at_least)
 	return c.binding[id].later_packets;
 }
 
-static void first_packet(struct world *w, int family, int type, uint16_t sport, uint16_t dport, int *ret_fd)
+static void first_packet(struct world *w, int family, int type, uint16_t sport, uint16_t dport,
+			 int *ret_fd)
 {
 	*ret_fd = world_client(w, family, type, sport);
 	assert_true(*ret_fd >= 0);
@@ -169,13 +172,23 @@ static void first_packet(struct world *w, int family, int type, uint16_t sport, 
 /* Somebody else's bits, on every packet and connection of the client. */
 static void others_set_bits(void)
 {
-	assert_int_equal(world_run(NULL, "nft add table ip others && nft add counter ip others kept"), 0);
-	assert_int_equal(world_run(NULL, "nft add chain ip others early '{ type filter hook prerouting priority -160; }'"), 0);
-	assert_int_equal(world_run(NULL, "nft add chain ip others late '{ type filter hook postrouting priority 0; }'"), 0);
-	assert_int_equal(world_run(NULL, "nft add rule ip others early iifname c0 meta mark set 0x00abcdef "
-					 "ct mark set ct mark or 0x123"), 0);
-	assert_int_equal(world_run(NULL, "nft add rule ip others late meta mark and 0x00ffffff == 0x00abcdef "
-					 "counter name kept"), 0);
+	assert_int_equal(
+		world_run(NULL, "nft add table ip others && nft add counter ip others kept"), 0);
+	assert_int_equal(world_run(NULL, "nft add chain ip others early '{ type filter hook "
+					 "prerouting priority -160; }'"),
+			 0);
+	assert_int_equal(world_run(NULL, "nft add chain ip others late '{ type filter hook "
+					 "postrouting priority 0; }'"),
+			 0);
+	assert_int_equal(
+		world_run(NULL, "nft add rule ip others early iifname c0 meta mark set 0x00abcdef "
+				"ct mark set ct mark or 0x123"),
+		0);
+	assert_int_equal(
+		world_run(NULL,
+			  "nft add rule ip others late meta mark and 0x00ffffff == 0x00abcdef "
+			  "counter name kept"),
+		0);
 }
 
 static void test_packets_are_learned_and_pinned(void **state)
@@ -206,7 +219,7 @@ static void test_packets_are_learned_and_pinned(void **state)
 	must_list(listing, "sport=2001 dport=80");
 	must_list(listing, "mark=16777507"); /* 0x01000123 */
 	must_list(listing, "mark=67109155"); /* 0x04000123 */
-	must_list(listing, "mark=291");	    /* port 81 is in no service: 0x123 */
+	must_list(listing, "mark=291");	     /* port 81 is in no service: 0x123 */
 	/* Timeouts: short for a SYN, what a first packet gets otherwise. */
 	world_run(listing, "nft list map inet flowpin pin4");
 	must_list(listing, "timeout 20s");
@@ -243,7 +256,8 @@ static void test_packets_are_learned_and_pinned(void **state)
 static void test_new_syn_forgets_old_pin(void **state)
 {
 	WORLD_OR_SKIP(state);
-	struct ruleset_pin old = { world_tuple("12.12.12.2", 2101, "1.1.1.1", 80, IPPROTO_TCP), WEB_2, 60 };
+	struct ruleset_pin old = { world_tuple("12.12.12.2", 2101, "1.1.1.1", 80, IPPROTO_TCP),
+				   WEB_2, 60 };
 	struct ruleset *r = open_ruleset(false);
 	struct err e = { 0 };
 	int fd;
@@ -257,15 +271,18 @@ static void test_new_syn_forgets_old_pin(void **state)
 	ruleset_free(r);
 }
 
-/* What a router before the client sends when a packet of the server, from `port` of the VIP to the client's 3000, is too big. */
+/* What a router before the client sends when a packet of the server, from `port` of the VIP to the
+ * client's 3000, is too big. */
 static void send_too_big(struct world *w, int family, uint16_t port)
 {
 	struct sockaddr_in to4 = { .sin_family = AF_INET };
 	struct sockaddr_in6 to6 = { .sin6_family = AF_INET6 };
-	uint8_t m4[8 + 20 + 8] = { 3, 4, 0, 0, 0, 0, 5, 0, 0x45, [17] = IPPROTO_UDP }, m6[8 + 40 + 8] = { 2, [8] = 0x60, [14] = IPPROTO_UDP };
+	uint8_t m4[8 + 20 + 8] = { 3, 4, 0, 0, 0, 0, 5, 0, 0x45, [17] = IPPROTO_UDP },
+			    m6[8 + 40 + 8] = { 2, [8] = 0x60, [14] = IPPROTO_UDP };
 	uint8_t *ports = family == AF_INET ? m4 + 28 : m6 + 48;
 	uint32_t sum = 0;
-	int fd = world_client(w, family, SOCK_RAW, family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	int fd = world_client(w, family, SOCK_RAW,
+			      family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 
 	assert_true(fd >= 0);
 	inet_pton(AF_INET, "1.1.1.1", &to4.sin_addr);
@@ -284,13 +301,16 @@ static void send_too_big(struct world *w, int family, uint16_t port)
 	m4[2] = (uint8_t)(sum >> 8);
 	m4[3] = (uint8_t)sum;
 	if (family == AF_INET)
-		assert_int_equal(sendto(fd, m4, sizeof(m4), 0, (void *)&to4, sizeof(to4)), sizeof(m4));
+		assert_int_equal(sendto(fd, m4, sizeof(m4), 0, (void *)&to4, sizeof(to4)),
+				 sizeof(m4));
 	else
-		assert_int_equal(sendto(fd, m6, sizeof(m6), 0, (void *)&to6, sizeof(to6)), sizeof(m6));
+		assert_int_equal(sendto(fd, m6, sizeof(m6), 0, (void *)&to6, sizeof(to6)),
+				 sizeof(m6));
 	close(fd);
 }
 
-/* Conntrack knows nothing of these flows: the pin map alone tells where the error belongs, and it becomes no pin itself. */
+/* Conntrack knows nothing of these flows: the pin map alone tells where the error belongs, and it
+ * becomes no pin itself. */
 static void test_icmp_errors_follow_the_pin(void **state)
 {
 	WORLD_OR_SKIP(state);

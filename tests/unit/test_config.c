@@ -326,8 +326,7 @@ static void test_truncated(void **state _unused_)
 	assert_true(accepted > 10);
 }
 
-/* Each byte replaced by something else: no crash, a sentence with each refusal, and no state left
- * behind. */
+/* Each byte replaced by something else: no crash, a sentence with each refusal, no state left. */
 static void test_mutated(void **state _unused_)
 {
 	static const char bytes[] = "\"'{}=,#/*\n\0 $(|9a";

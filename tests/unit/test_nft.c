@@ -34,16 +34,32 @@ static void model_make(struct model *x, const char *const *prefixes, size_t n)
 	*x = (struct model){ .ports = { { 80, 80 } } };
 	for (size_t i = 0; i < n; i++)
 		x->prefixes[i] = prefix(prefixes[i]);
-	x->service = (struct service){ .name = "web", .prefixes = x->prefixes, .n_prefixes = n, .protos = { IPPROTO_TCP },
-				       .n_protos = 1, .ports = x->ports, .n_ports = 1, .idle_timeout_s = 300,
+	x->service = (struct service){ .name = "web",
+				       .prefixes = x->prefixes,
+				       .n_prefixes = n,
+				       .protos = { IPPROTO_TCP },
+				       .n_protos = 1,
+				       .ports = x->ports,
+				       .n_ports = 1,
+				       .idle_timeout_s = 300,
 				       .syn_timeout_s = 20 };
 	x->set = (struct service_set){ .list = &x->service, .n = 1 };
 	for (uint8_t i = 0; i < 2; i++)
-		x->bindings[i] = (struct ruleset_binding){ .id = (uint8_t)(i + 1), .ifindex = 5, .learn_by_nexthop = true,
-							   .carry = true, .fresh = true, .label = "a%b",
-							   .gateway = prefix(i ? "10.1.0.3" : "10.1.0.2").addr };
-	x->m = (struct ruleset_model){ .services = &x->set, .bindings = x->bindings, .n_bindings = 2,
-				       .connected = x->connected, .mark_mask = 0xff0000, .max_pins = 10 };
+		x->bindings[i] = (struct ruleset_binding){
+			.id = (uint8_t)(i + 1),
+			.ifindex = 5,
+			.learn_by_nexthop = true,
+			.carry = true,
+			.fresh = true,
+			.label = "a%b",
+			.gateway = prefix(i ? "10.1.0.3" : "10.1.0.2").addr
+		};
+	x->m = (struct ruleset_model){ .services = &x->set,
+				       .bindings = x->bindings,
+				       .n_bindings = 2,
+				       .connected = x->connected,
+				       .mark_mask = 0xff0000,
+				       .max_pins = 10 };
 }
 
 static struct rs_image image_of(const struct model *x)
@@ -62,7 +78,8 @@ static const char *interval(const struct rs_set *s, size_t i, char *buf, size_t 
 
 	memcpy(first.bytes, s->elements[i].key, s->key_len);
 	memcpy(end.bytes, s->elements[i].end, s->key_len);
-	snprintf(buf, size, "%s-%s", ip_addr_format(&first, a), s->elements[i].open ? "" : ip_addr_format(&end, b));
+	snprintf(buf, size, "%s-%s", ip_addr_format(&first, a),
+		 s->elements[i].open ? "" : ip_addr_format(&end, b));
 	return buf;
 }
 
@@ -79,7 +96,8 @@ static void test_intervals_are_disjoint(void **state)
 		{ { "0.0.0.0/0", "1.1.1.1/32" }, { "0.0.0.0-" } },
 		{ { "255.255.255.0/24", "255.255.254.0/24" }, { "255.255.254.0-" } },
 		{ { "0.0.0.0/1", "128.0.0.0/1" }, { "0.0.0.0-" } },
-		{ { "2001:db8::/32", "2001:db8:1::/48", "::/128" }, { "::-::1", "2001:db8::-2001:db9::" } },
+		{ { "2001:db8::/32", "2001:db8:1::/48", "::/128" },
+		  { "::-::1", "2001:db8::-2001:db9::" } },
 	};
 
 	(void)state;
@@ -99,7 +117,8 @@ static void test_intervals_are_disjoint(void **state)
 		s = rs_image_set(&im, x.prefixes[0].addr.family == AF_INET ? "prefix4" : "prefix6");
 		assert_int_equal(s->n, want);
 		for (size_t i = 0; i < want; i++)
-			assert_string_equal(interval(s, i, text, sizeof(text)), cases[c].intervals[i]);
+			assert_string_equal(interval(s, i, text, sizeof(text)),
+					    cases[c].intervals[i]);
 		rs_image_clear(&im);
 	}
 }
@@ -134,8 +153,9 @@ static void test_differences(void **state)
 	assert_int_equal(rs_diff(&a, &b, &c), 0);
 	assert_int_equal(c.n, 2);
 	assert_int_equal(count_kind(&c, RS_CHANGE_ELEMENT_OLD), 2);
-	assert_string_equal(rs_change_format(&c.list[1], text, sizeof(text)),
-			    "set marks holds an element that should not be there: 00000100 : goto pin_1");
+	assert_string_equal(
+		rs_change_format(&c.list[1], text, sizeof(text)),
+		"set marks holds an element that should not be there: 00000100 : goto pin_1");
 	rs_changes_clear(&c);
 	rs_image_clear(&b);
 	/* A timeout: the two chains that say it. (first packets' 60 s stay.) */
@@ -263,8 +283,13 @@ static void test_userdata(void **state)
 
 static void test_pin_keys(void **state)
 {
-	static const uint8_t want[20] = { 12, 0, 0, 1, 1, 1, 1, 1, 6, 0, 0, 0, 0x04, 0xd2, 0, 0, 0, 80 };
-	struct tuple t = { .src = { 12, 0, 0, 1 }, .dst = { 1, 1, 1, 1 }, .sport = 1234, .dport = 80, .family = AF_INET,
+	static const uint8_t want[20] = { 12, 0, 0, 1,	  1,	1, 1, 1, 6,
+					  0,  0, 0, 0x04, 0xd2, 0, 0, 0, 80 };
+	struct tuple t = { .src = { 12, 0, 0, 1 },
+			   .dst = { 1, 1, 1, 1 },
+			   .sport = 1234,
+			   .dport = 80,
+			   .family = AF_INET,
 			   .proto = IPPROTO_TCP };
 	uint8_t key[RS_PIN_KEY_MAX];
 

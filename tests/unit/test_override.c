@@ -57,30 +57,12 @@ struct test_case {
 	const char *expect;
 };
 
-#define TCP                                                                                        \
-	{                                                                                          \
-		IPPROTO_TCP                                                                        \
-	}
-#define ALL                                                                                        \
-	{                                                                                          \
-		{                                                                                  \
-			0, 65535                                                                   \
-		}                                                                                  \
-	}
-#define AB                                                                                         \
-	{                                                                                          \
-		{ "10.0.0.1", 1 },                                                                 \
-		{                                                                                  \
-			"10.0.0.2", 1                                                              \
-		}                                                                                  \
-	}
-#define ABC                                                                                        \
-	{                                                                                          \
-		{ "10.0.0.1", 1 }, { "10.0.0.2", 2 },                                              \
-		{                                                                                  \
-			"10.0.0.3", 3                                                              \
-		}                                                                                  \
-	}
+/* clang-format off */
+#define TCP { IPPROTO_TCP }
+#define ALL { { 0, 65535 } }
+#define AB { { "10.0.0.1", 1 }, { "10.0.0.2", 1 } }
+#define ABC { { "10.0.0.1", 1 }, { "10.0.0.2", 2 }, { "10.0.0.3", 3 } }
+/* clang-format on */
 
 static const struct test_case cases[] = {
 	{ "nothing is off",

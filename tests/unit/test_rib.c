@@ -242,6 +242,11 @@ static void test_equal_keys(void **state _unused_)
 		       "2001:db8::1/128 metric 1024 via fe80::1%1 via fe80::2%1 via fe80::1%2"),
 		1);
 	assert_members(rib, 1, "fe80::1%1*1/2 fe80::1%2*1/2 fe80::2%1*1/2");
+	/* The same in another order, as a dump tells it. */
+	assert_int_equal(
+		append(rib,
+		       "2001:db8::1/128 metric 1024 via fe80::2%1 via fe80::1%2 via fe80::1%1"),
+		0);
 	assert_int_equal(del(rib, "2001:db8::1/128 metric 1024 via fe80::1%2"), 1);
 	assert_members(rib, 1, "fe80::1%1*1/2 fe80::2%1*1/2");
 	assert_int_equal(del(rib, "2001:db8::1/128 metric 1024 via fe80::7%2"), 0);
@@ -327,6 +332,25 @@ static void test_attributes(void **state _unused_)
 	assert_int_equal(n, 1); /* named twice, counted once */
 	assert_int_equal(m[0].routes, 1);
 	assert_int_equal(m[0].mtu, 1350);
+}
+
+static void rib_model_run(unsigned seed, unsigned changes)
+{
+	static void (*const ops[])(struct model *) = {
+		model_op_add, model_op_add, model_op_add,    model_op_add,	  model_op_append,
+		model_op_del, model_op_del, model_op_object, model_op_object_del, model_op_sync,
+	};
+	struct model m = { .seed = seed, .one_metric = seed % 2 };
+
+	model_services(&m);
+	for (unsigned i = 0; i < changes; i++)
+		ops[model_random(&m, ARRAY_SIZE(ops))](&m);
+	while (m.n > 0)
+		model_take_out(&m, m.n - 1);
+	for (size_t s = 0; s < m.set.n; s++)
+		free(m.shown[s]);
+	rib_free(m.rib);
+	service_set_clear(&m.set);
 }
 
 static void test_random(void **state _unused_)

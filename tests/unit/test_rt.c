@@ -1,312 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <dirent.h>
-#include <errno.h>
-#include <linux/fib_rules.h>
-#include <linux/lwtunnel.h>
-#include <linux/neighbour.h>
-#include <string.h>
-#include "netlink/rt.h"
-
-/* The rtnetlink codec on bytes recorded from a kernel (tests/fixtures/rt; the first line of each
- * says what it is). */
-
-#define DIRECTORY "tests/fixtures/rt"
-
-static size_t read_hex(const char *name, uint8_t *bytes, size_t size)
-{
-	char path[300], line[256];
-	size_t n = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), DIRECTORY "/%s.hex", name);
-	f = fopen(path, "re");
-	if (!f)
-		fail_msg("%s: %s", path, strerror(errno));
-	while (fgets(line, sizeof(line), f)) {
-		char *at = line, *end;
-
-		if (line[0] == '#')
-			continue;
-		for (unsigned long v; v = strtoul(at, &end, 16), end != at; at = end) {
-			assert_true(n < size && v < 256);
-			bytes[n++] = (uint8_t)v;
-		}
-	}
-	fclose(f);
-	return n;
-}
-
-/* The message in memory of exactly its size, so that a sanitizer sees a step too far. */
-static struct nlmsghdr *load(const char *name)
-{
-	uint8_t bytes[8192];
-	size_t n = read_hex(name, bytes, sizeof(bytes));
-	struct nlmsghdr *nlh = malloc(n);
-
-	assert_non_null(nlh);
-	memcpy(nlh, bytes, n);
-	assert_int_equal(nlh->nlmsg_len, n);
-	return nlh;
-}
-
-static void assert_addr(const struct ip_addr *a, const char *text)
-{
-	char buf[IP_ADDR_TEXT];
-
-	assert_string_equal(ip_addr_format(a, buf), text);
-}
-
-static void assert_prefix(const struct ip_prefix *p, const char *text)
-{
-	char buf[IP_PREFIX_TEXT];
-
-	assert_string_equal(ip_prefix_format(p, buf), text);
-}
-
-static const struct {
-	const char *name, *prefix;
-	uint32_t table, metric, mtu, nh_id;
-	uint8_t protocol, type, tos;
-	size_t n;
-	struct {
-		const char *gateway;
-		uint32_t ifindex;
-		uint16_t weight;
-		bool onlink;
-		uint16_t encap_type;
-	} nexthops[3];
-} routes[] = {
-	{ "route4_gateway",
-	  "198.51.100.0/24",
-	  300,
-	  32,
-	  1400,
-	  0,
-	  RTPROT_BIRD,
-	  RTN_UNICAST,
-	  0,
-	  1,
-	  { { "10.1.0.2", 3, 1, false, 0 } } },
-	{ "route4_multipath",
-	  "203.0.113.0/24",
-	  254,
-	  0,
-	  0,
-	  0,
-	  RTPROT_BIRD,
-	  RTN_UNICAST,
-	  0,
-	  3,
-	  { { "10.1.0.2", 3, 3, false, 0 },
-	    { "fe80::2", 5, 1, true, 0 },
-	    { "", 5, 256, false, 0 } } },
-	{ "route4_via6",
-	  "203.0.114.0/24",
-	  254,
-	  0,
-	  0,
-	  0,
-	  RTPROT_BOOT,
-	  RTN_UNICAST,
-	  0,
-	  1,
-	  { { "fd01::2", 3, 1, false, 0 } } },
-	{ "route4_encap",
-	  "203.0.115.0/24",
-	  254,
-	  0,
-	  0,
-	  0,
-	  RTPROT_BOOT,
-	  RTN_UNICAST,
-	  0,
-	  1,
-	  { { "10.1.0.9", 3, 1, true, LWTUNNEL_ENCAP_IP } } },
-	{ "route4_default_tos",
-	  "0.0.0.0/0",
-	  254,
-	  0,
-	  0,
-	  0,
-	  RTPROT_BOOT,
-	  RTN_UNICAST,
-	  0x10,
-	  1,
-	  { { "10.1.0.2", 3, 1, false, 0 } } },
-	{ "route4_blackhole",
-	  "203.0.116.0/24",
-	  17001,
-	  UINT32_MAX,
-	  0,
-	  0,
-	  RT_PROTOCOL_FLOWPIN,
-	  RTN_BLACKHOLE,
-	  0,
-	  0,
-	  { { 0 } } },
-	{ "route4_object",
-	  "203.0.117.0/24",
-	  254,
-	  0,
-	  0,
-	  10,
-	  RTPROT_BOOT,
-	  RTN_UNICAST,
-	  0,
-	  2,
-	  { { "10.1.0.9", 3, 3, false, 0 }, { "10.2.0.8", 5, 232, true, 0 } } },
-	{ "route6_multipath",
-	  "2001:db8:1::/48",
-	  254,
-	  1024,
-	  0,
-	  0,
-	  RTPROT_BIRD,
-	  RTN_UNICAST,
-	  0,
-	  2,
-	  { { "fe80::2", 3, 2, false, 0 }, { "fd02::2", 5, 1, false, 0 } } },
-	{ "route6_onlink",
-	  "2001:db8:2::/48",
-	  254,
-	  1024,
-	  1300,
-	  0,
-	  RTPROT_BOOT,
-	  RTN_UNICAST,
-	  0,
-	  1,
-	  { { "fe80::2", 5, 1, true, 0 } } },
-	{ "route6_blackhole",
-	  "2001:db8:3::/48",
-	  17001,
-	  UINT32_MAX,
-	  0,
-	  0,
-	  RT_PROTOCOL_FLOWPIN,
-	  RTN_BLACKHOLE,
-	  0,
-	  0,
-	  { { 0 } } },
-};
-
-static void assert_route(const struct route *r, size_t i)
-{
-	assert_prefix(&r->key.prefix, routes[i].prefix);
-	assert_int_equal(r->key.table, routes[i].table);
-	assert_int_equal(r->key.metric, routes[i].metric);
-	assert_int_equal(r->key.tos, routes[i].tos);
-	assert_int_equal(r->protocol, routes[i].protocol);
-	assert_int_equal(r->type, routes[i].type);
-	assert_int_equal(r->mtu, routes[i].mtu);
-	assert_int_equal(r->nh_id, routes[i].nh_id);
-	assert_int_equal(r->n_nexthops, routes[i].n);
-	for (size_t k = 0; k < r->n_nexthops; k++) {
-		const struct route_nexthop *nh = &r->nexthops[k];
-
-		assert_addr(&nh->gateway, routes[i].nexthops[k].gateway);
-		assert_int_equal(nh->ifindex, routes[i].nexthops[k].ifindex);
-		assert_int_equal(nh->weight, routes[i].nexthops[k].weight);
-		assert_int_equal(nh->onlink, routes[i].nexthops[k].onlink);
-		assert_int_equal(nh->encap_type, routes[i].nexthops[k].encap_type);
-		assert_int_equal(nh->encap_len > 0, nh->encap_type != 0);
-	}
-}
-
-static void test_routes(void **state _unused_)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
-		_cleanup_(freep) struct nlmsghdr *nlh = load(routes[i].name);
-		struct route r;
-
-		print_message("  %s\n", routes[i].name);
-		assert_int_equal(rt_decode_route(nlh, &r), 0);
-		assert_route(&r, i);
-		route_clear(&r);
-		assert_null(r.nexthops);
-	}
-}
-
-/* What is written is what is read. */
-static void test_routes_round_trip(void **state _unused_)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
-		_cleanup_(freep) struct nlmsghdr *nlh = load(routes[i].name);
-		uint8_t buf[8192];
-		struct route r, again;
-
-		assert_int_equal(rt_decode_route(nlh, &r), 0);
-		if (r.nh_id == 0) {
-			struct nlmsghdr *made =
-				rt_request_route(buf, sizeof(buf), RTM_NEWROUTE, NLM_F_CREATE, &r);
-
-			assert_non_null(made);
-			assert_int_equal(rt_decode_route(made, &again), 0);
-			assert_route(&again, i);
-			if (r.n_nexthops > 0)
-				assert_memory_equal(r.nexthops->encap, again.nexthops->encap,
-						    ROUTE_ENCAP_MAX);
-			route_clear(&again);
-		}
-		for (size_t size = sizeof(struct nlmsghdr) + sizeof(struct rtmsg);
-		     size < nlh->nlmsg_len / 2; size += 4) {
-			uint8_t *small = malloc(size);
-
-			assert_null(rt_request_route(small, size, RTM_NEWROUTE, NLM_F_CREATE, &r));
-			free(small);
-		}
-		route_clear(&r);
-	}
-}
-
-static void test_routes_that_are_none(void **state _unused_)
-{
-	_cleanup_(freep) struct nlmsghdr *subtree = load("route6_subtree"),
-					 *cached = load("route4_gateway");
-	struct rtmsg *rtm = mnl_nlmsg_get_payload(cached);
-	struct route r = { .mtu = 77 };
-
-	assert_int_equal(rt_decode_route(subtree, &r), -ENOMSG);
-	rtm->rtm_flags |= RTM_F_CLONED;
-	assert_int_equal(rt_decode_route(cached, &r), -ENOMSG);
-	rtm->rtm_flags = 0;
-	rtm->rtm_dst_len = 33;
-	assert_int_equal(rt_decode_route(cached, &r), -EBADMSG);
-	rtm->rtm_dst_len = 24;
-	rtm->rtm_family = AF_INET6;
-	assert_int_equal(rt_decode_route(cached, &r), -EBADMSG);
-	rtm->rtm_family = 28; /* AF_MPLS */
-	assert_int_equal(rt_decode_route(cached, &r), -EBADMSG);
-	assert_int_equal(r.mtu, 77);
-}
-
-static void test_long_encapsulation(void **state _unused_)
-{
-	char payload[ROUTE_ENCAP_MAX + 4] = { 0 };
-	uint8_t buf[1024], out[1024];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct rtmsg *rtm;
-	struct route r;
-
-	nlh->nlmsg_type = RTM_NEWROUTE;
-	rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
-	rtm->rtm_family = AF_INET;
-	rtm->rtm_type = RTN_UNICAST;
-	mnl_attr_put_u32(nlh, RTA_OIF, 3);
-	mnl_attr_put_u16(nlh, RTA_ENCAP_TYPE, LWTUNNEL_ENCAP_SEG6);
-	mnl_attr_put(nlh, RTA_ENCAP, sizeof(payload), payload);
-	assert_int_equal(rt_decode_route(nlh, &r), 0);
-	assert_int_equal(r.nexthops->encap_type, LWTUNNEL_ENCAP_SEG6);
-	assert_int_equal(r.nexthops->encap_len, 0);
-	/* Without it the route would be another one. */
-	assert_null(rt_request_route(out, sizeof(out), RTM_NEWROUTE, 0, &r));
-	route_clear(&r);
-}
+#include "rt_fixture.h"
 
 static void test_nexthops(void **state _unused_)
 {
@@ -450,79 +143,79 @@ static void test_neighbours(void **state _unused_)
 	}
 }
 
+static const struct rule rules[] = {
+	{ .family = AF_INET,
+	  .priority = 10021,
+	  .action = FR_ACT_TO_TBL,
+	  .table = 17001,
+	  .has_mark = true,
+	  .mark = 0x1000000,
+	  .mark_mask = 0xff000000,
+	  .protocol = 157,
+	  .suppress_prefixlen = -1 },
+	{ .family = AF_INET,
+	  .priority = 10000,
+	  .action = FR_ACT_GOTO,
+	  .target = 10400,
+	  .has_mark = true,
+	  .mark_mask = 0xff000000,
+	  .protocol = 157,
+	  .suppress_prefixlen = -1 },
+	{ .family = AF_INET,
+	  .priority = 10400,
+	  .action = FR_ACT_NOP,
+	  .protocol = 157,
+	  .suppress_prefixlen = -1 },
+	{ .family = AF_INET6,
+	  .priority = 10410,
+	  .action = FR_ACT_TO_TBL,
+	  .table = 254,
+	  .protocol = 157,
+	  .dst = { { AF_INET6, { 0x20, 0x01, 0x0d, 0xb8 } }, 32 },
+	  .ip_proto = 6,
+	  .dport_first = 80,
+	  .dport_last = 90,
+	  .suppress_prefixlen = 32 },
+	{ .family = AF_INET,
+	  .priority = 20,
+	  .action = FR_ACT_TO_TBL,
+	  .table = 5,
+	  .iif = "v0",
+	  .oif = "v1",
+	  .src = { { AF_INET, { 10, 9 } }, 16 },
+	  .suppress_prefixlen = -1 },
+	{ .family = AF_INET,
+	  .priority = 25,
+	  .action = FR_ACT_TO_TBL,
+	  .table = 5,
+	  .ip_proto = 17,
+	  .dport_first = 53,
+	  .dport_last = 53,
+	  .suppress_prefixlen = -1 },
+};
+static const char *const rule_names[] = { "rule_leaf",	    "rule_guard", "rule_nop",
+					  "rule_suppress6", "rule_names", "rule_port" };
+static const char *const other_rules[] = { "rule_sport", "rule_not", "rule_tos", "rule_uid" };
+
 static void test_rules(void **state _unused_)
 {
-	static const struct rule cases[] = {
-		{ .family = AF_INET,
-		  .priority = 10021,
-		  .action = FR_ACT_TO_TBL,
-		  .table = 17001,
-		  .has_mark = true,
-		  .mark = 0x1000000,
-		  .mark_mask = 0xff000000,
-		  .protocol = 157,
-		  .suppress_prefixlen = -1 },
-		{ .family = AF_INET,
-		  .priority = 10000,
-		  .action = FR_ACT_GOTO,
-		  .target = 10400,
-		  .has_mark = true,
-		  .mark_mask = 0xff000000,
-		  .protocol = 157,
-		  .suppress_prefixlen = -1 },
-		{ .family = AF_INET,
-		  .priority = 10400,
-		  .action = FR_ACT_NOP,
-		  .protocol = 157,
-		  .suppress_prefixlen = -1 },
-		{ .family = AF_INET6,
-		  .priority = 10410,
-		  .action = FR_ACT_TO_TBL,
-		  .table = 254,
-		  .protocol = 157,
-		  .dst = { { AF_INET6, { 0x20, 0x01, 0x0d, 0xb8 } }, 32 },
-		  .ip_proto = 6,
-		  .dport_first = 80,
-		  .dport_last = 90,
-		  .suppress_prefixlen = 32 },
-		{ .family = AF_INET,
-		  .priority = 20,
-		  .action = FR_ACT_TO_TBL,
-		  .table = 5,
-		  .iif = "v0",
-		  .oif = "v1",
-		  .src = { { AF_INET, { 10, 9 } }, 16 },
-		  .suppress_prefixlen = -1 },
-		{ .family = AF_INET,
-		  .priority = 25,
-		  .action = FR_ACT_TO_TBL,
-		  .table = 5,
-		  .ip_proto = 17,
-		  .dport_first = 53,
-		  .dport_last = 53,
-		  .suppress_prefixlen = -1 },
-	};
-	static const char *const names[] = { "rule_leaf",      "rule_guard", "rule_nop",
-					     "rule_suppress6", "rule_names", "rule_port" };
-	static const char *const others[] = { "rule_sport", "rule_not", "rule_tos", "rule_uid" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_(freep) struct nlmsghdr *nlh = load(names[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		_cleanup_(freep) struct nlmsghdr *nlh = load(rule_names[i]);
 		struct rule r, again;
 		uint8_t buf[8192];
 
-		print_message("  %s\n", names[i]);
+		print_message("  %s\n", rule_names[i]);
 		assert_int_equal(rt_decode_rule(nlh, &r), 0);
-		assert_memory_equal(&r, &cases[i], sizeof(r));
+		assert_memory_equal(&r, &rules[i], sizeof(r));
 		assert_int_equal(rt_decode_rule(rt_request_rule(buf, RTM_NEWRULE, 0, &r), &again),
 				 0);
 		assert_memory_equal(&again, &r, sizeof(r));
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		_cleanup_(freep) struct nlmsghdr *nlh = load(others[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(other_rules); i++) {
+		_cleanup_(freep) struct nlmsghdr *nlh = load(other_rules[i]);
 		struct rule r;
 
-		print_message("  %s\n", others[i]);
+		print_message("  %s\n", other_rules[i]);
 		assert_int_equal(rt_decode_rule(nlh, &r), 0);
 		assert_true(r.other);
 	}
@@ -614,17 +307,10 @@ static void test_dump_requests(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_routes),
-		cmocka_unit_test(test_routes_round_trip),
-		cmocka_unit_test(test_routes_that_are_none),
-		cmocka_unit_test(test_long_encapsulation),
-		cmocka_unit_test(test_nexthops),
-		cmocka_unit_test(test_links),
-		cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_neighbours),
-		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_nexthops),      cmocka_unit_test(test_links),
+		cmocka_unit_test(test_addresses),     cmocka_unit_test(test_neighbours),
+		cmocka_unit_test(test_rules),	      cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_dump_requests),
-		cmocka_unit_test(test_damaged),
 	};
 
 	return cmocka_run_group_tests_name("rt", tests, NULL, NULL);

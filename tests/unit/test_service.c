@@ -187,8 +187,7 @@ static int cell_find(const struct service_cell *cells, size_t n, const struct tu
 }
 
 /* Four bits at the top and four at the bottom vary, so that stretches are long and prefixes of all
- * kinds occur; the bits between them are all zero or, for the last addresses of short prefixes, all
- * one. */
+ * kinds occur; the bits between them are all zero or all one (the last of short prefixes). */
 static struct ip_addr addr_of(uint8_t family, unsigned low)
 {
 	struct ip_addr a = { .family = family };
