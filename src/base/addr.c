@@ -47,6 +47,9 @@ int ip_prefix_parse(const char *text, struct ip_prefix *ret_prefix)
 	if (slash) {
 		uint32_t max = len;
 
+		/* A length is written in one way only: no sign, no base, no zero in front. */
+		if (slash[1] == '0' && slash[2] != '\0')
+			return -EINVAL;
 		r = parse_u32(slash + 1, 0, max, &len);
 		if (r < 0)
 			return -EINVAL;

@@ -78,6 +78,7 @@ static int drain_end(const struct cli *cli, const struct progress *p, int argc, 
 {
 	struct json_object *filter;
 	char d[DURATION_TEXT], n[TEXT_NUMBER];
+	uint64_t s;
 	int r;
 
 	if (strcmp(p->outcome, "deadline") == 0) {
@@ -93,9 +94,13 @@ static int drain_end(const struct cli *cli, const struct progress *p, int argc, 
 	if (strcmp(p->outcome, "undrained") == 0)
 		return cli_fail("the drain was taken back while %s flow%s were left",
 				text_number(p->flows, n), text_plural(p->flows));
-	if (!(cli->given & CLI_JSON) && (cli->given & CLI_WAIT))
-		printf("%s is empty after %s\n", argv[0],
-		       duration_format((clock_now_ms() - p->begin_ms) / 1000 * 1000, d));
+	if ((cli->given & CLI_JSON) || !(cli->given & CLI_WAIT))
+		return FLOWPIN_EXIT_OK;
+	s = (clock_now_ms() - p->begin_ms) / 1000;
+	if (s > 0)
+		printf("%s is empty after %s\n", argv[0], duration_format(s * 1000, d));
+	else
+		printf("%s is empty\n", argv[0]);
 	return FLOWPIN_EXIT_OK;
 }
 

@@ -43,6 +43,8 @@ void daemon_conntrack_known(struct daemon *d)
 	bool adopted = registry_version(d->registry) > 0;
 
 	d->ready = true;
+	/* Drains first: what was adopted is drained before a route can make it look active. */
+	intent_apply(d, clock_now_ms());
 	members_apply(d, true);
 	intent_apply(d, clock_now_ms());
 	sync_now(d);

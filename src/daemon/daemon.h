@@ -71,6 +71,7 @@ struct drain_wish { /* an operator's wish, as kept on disk */
 	struct nexthop_spec nexthop;
 	struct drain_intent intent;
 	bool released;
+	bool refused; /* it could not be taken up, and that was said */
 };
 
 struct intent {
@@ -226,7 +227,8 @@ void flows_unmarked_check(struct daemon *d, uint64_t now_ms);
 void witness_watch(struct daemon *d, struct flow *f, bool at_once); /* its conntrack entry is gone */
 void witness_watch_young(struct daemon *d, struct flow *f, uint64_t now_ms); /* its entry has no answer yet */
 void witness_tick(struct daemon *d, uint64_t now_ms);
-void witness_adopt_begin(struct daemon *d);
+void witness_adopt(struct daemon *d, const struct tuple *list, size_t n); /* those of them that have a pin */
+void witness_adopt_begin(struct daemon *d);				  /* all of the pin map, in steps */
 int witness_open(struct daemon *d);
 
 /* sync.c: the model into the kernel, and repair. */

@@ -148,6 +148,11 @@ static void waiter_tell(struct daemon *d, struct waiter *w, uint64_t now_ms)
 	control_continue(w->call, drain_reply(d, w->ids, w->n, false, "draining"));
 }
 
+static int on_nothing(const struct nlmsghdr *nlh _unused_, void *arg _unused_)
+{
+	return 0;
+}
+
 /* The kernel takes expired entries out when it happens to pass them, minutes later perhaps; a dump passes them all. This one
  * asks for a mark that nobody has, so nothing is sent. It takes at most a twentieth of the time. */
 static void evict_expired(struct daemon *d)
@@ -157,7 +162,7 @@ static void evict_expired(struct daemon *d)
 
 	if (!d->waiters || begin < d->evict_ms)
 		return;
-	nl_dump(d->ct_request, ct_request_dump(buf, UINT32_MAX, UINT32_MAX), NULL, NULL, NULL, NULL);
+	nl_dump(d->ct_request, ct_request_dump(buf, UINT32_MAX, UINT32_MAX), on_nothing, NULL, NULL, NULL);
 	took = clock_now_ms() - begin;
 	d->evict_ms = begin + (took > EVICT_EVERY_MS / 20 ? took * 20 : EVICT_EVERY_MS);
 }

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/vec.h"
 #include "daemon/daemon.h"
 
 #define DATAGRAMS_PER_STEP 16
 #define QUIET_MS 500	     /* a resync begins this long after the last overrun ... */
 #define PATIENCE_MS 5000     /* ... but no later than this after the first */
 #define BACKOFF_MAX_MS 60000 /* between two resyncs */
+#define SILENT_MAX 100000
 #define UNMARKED_FIRST_MS 1000
 #define UNMARKED_MAX_MS 3600000
 
@@ -22,6 +25,8 @@ struct dump_job {
 	bool first, again;
 	bool looking;  /* for marks that no event told of: not because events were lost */
 	bool unmarked; /* an entry without our bits inside a service was seen */
+	struct tuple *silent; /* those of them that had no answer: with direct server return only the pin knows them */
+	size_t n_silent, cap_silent;
 };
 
 static struct dump_job *dump_job_free(struct dump_job *job)
@@ -31,10 +36,24 @@ static struct dump_job *dump_job_free(struct dump_job *job)
 	if (job->ev)
 		event_free(job->ev);
 	nl_close(job->nl);
+	free(job->silent);
 	free(job);
 	return NULL;
 }
 DEFINE_FREEP(struct dump_job, dump_job_free)
+
+static void remember_silent(struct dump_job *job, const struct tuple *t)
+{
+	void *list;
+
+	if (job->n_silent == SILENT_MAX || t->zone != 0)
+		return;
+	list = vec_reserve(job->silent, job->n_silent, &job->cap_silent, sizeof(*job->silent));
+	if (!list)
+		return;
+	job->silent = list;
+	job->silent[job->n_silent++] = *t;
+}
 
 static int on_entry(const struct nlmsghdr *nlh, void *arg)
 {
@@ -46,8 +65,11 @@ static int on_entry(const struct nlmsghdr *nlh, void *arg)
 		return 0;
 	entry.event = CT_EVENT_DUMP;
 	if (id_of(d, entry.mark) == 0) {
-		if (!job->unmarked && service_set_match(&d->config->services, &entry.tuple) >= 0)
+		if (service_set_match(&d->config->services, &entry.tuple) >= 0) {
 			job->unmarked = true;
+			if (!(entry.status & IPS_SEEN_REPLY))
+				remember_silent(job, &entry.tuple);
+		}
 		return 0;
 	}
 	flows_apply(d, &entry, job->begin_ms);
@@ -77,6 +99,7 @@ static void finish(struct daemon *d, struct dump_job *job)
 	bool first = job->first, looking = job->looking;
 
 	sweep(d);
+	witness_adopt(d, job->silent, job->n_silent);
 	d->unmarked_possible = job->unmarked;
 	if (!looking) {
 		d->unmarked_backoff_ms = 0;

@@ -2,11 +2,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fib_rules.h>
+#include <linux/netfilter/nf_tables.h>
 #include <stdarg.h>
 #include <string.h>
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/daemon.h"
+#include "netlink/nft.h"
 
 /* A host that is set up against us is told so: one warning each, with the command that mends it. */
 
@@ -190,6 +192,24 @@ static void check_translated(struct look *look)
 	}
 }
 
+static int on_flowtable(const struct nlmsghdr *nlh _unused_, void *arg)
+{
+	(*(size_t *)arg)++;
+	return 0;
+}
+
+/* Packets of a flow that a flowtable carries pass neither our chains nor policy routing. */
+static void check_flowtables(struct look *look)
+{
+	char buf[NL_REQUEST_MAX];
+	size_t n = 0;
+
+	if (nl_dump(look->d->ct_request, nft_request(buf, NFT_MSG_GETFLOWTABLE, AF_UNSPEC), on_flowtable, NULL, &n, NULL) == 0 &&
+	    n > 0)
+		warn(look, "flowtable", "nft list flowtables",
+		     "%zu nftables flowtables: flows that they carry do not follow a pin; leave the services' traffic out of them", n);
+}
+
 static void check_counts(struct look *look)
 {
 	struct daemon *d = look->d;
@@ -216,7 +236,8 @@ static bool known_before(const struct warning_list *before, const struct warning
 void hostcheck_run(struct daemon *d)
 {
 	static void (*const checks[])(struct look *look) = { check_forwarding, check_rp_filter,	 check_rules,  check_marks,
-							     check_blind,      check_translated, check_counts };
+							     check_blind,      check_translated, check_flowtables,
+							     check_counts };
 	struct look look = { .d = d };
 
 	if (!d->ready)

@@ -197,9 +197,13 @@ static void wish_apply(struct daemon *d, struct drain_wish *w, const struct bind
 	char text[NEXTHOP_TEXT];
 	struct err e = { 0 };
 
-	if (!b->drained && registry_drain(d->registry, b->id, &w->intent, now_ms, &e) < 0)
+	if (b->drained)
+		w->refused = false;
+	else if (registry_drain(d->registry, b->id, &w->intent, now_ms, &e) < 0 && !w->refused) {
+		w->refused = true;
 		log_warning("the drain of %s in service %s, wanted since before, is not taken up: %s",
 			    nexthop_spec_format(&w->nexthop, text), w->service, e.text);
+	}
 	if (w->released && !b->released)
 		registry_release(d->registry, b->id, now_ms);
 	if (!w->released && w->intent.release_s && clock_wall_s() >= w->intent.release_s) {

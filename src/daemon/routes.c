@@ -22,7 +22,8 @@ static int route_apply(struct daemon *d, const struct nlmsghdr *nlh)
 	else if (nlh->nlmsg_type == RTM_DELROUTE)
 		r = rib_route_del(d->rib, &route);
 	else
-		r = rib_route_add(d->rib, &route, nlh->nlmsg_flags & NLM_F_APPEND);
+		/* A dump lists the routes of one key in the kernel's order: the first counts. */
+		r = rib_route_add(d->rib, &route, nlh->nlmsg_flags & (NLM_F_APPEND | NLM_F_MULTI));
 	route_clear(&route);
 	return r;
 }

@@ -215,6 +215,21 @@ static void on_pin(const struct tuple *t, uint8_t id, void *arg)
 	witness_watch(d, f, false);
 }
 
+void witness_adopt(struct daemon *d, const struct tuple *list, size_t n)
+{
+	uint8_t ids[ASK_AT_ONCE];
+
+	for (size_t done = 0; done < n;) {
+		size_t some = n - done < ASK_AT_ONCE ? n - done : ASK_AT_ONCE;
+
+		if (ruleset_pins_get(d->ruleset, list + done, some, ids, NULL) < 0)
+			return;
+		for (size_t i = 0; i < some; i++)
+			on_pin(&list[done + i], ids[i], d);
+		done += some;
+	}
+}
+
 static void on_pins_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct daemon *d = arg;

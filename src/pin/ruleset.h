@@ -34,8 +34,8 @@ struct ruleset_model {
 	const struct service_set *services;
 	const struct ruleset_binding *bindings;
 	size_t n_bindings;
-	const struct ruleset_connected
-		*connected; /* connected prefixes of the interfaces with a learn_by_link binding */
+	/* Connected prefixes of the interfaces with a learn_by_link binding. */
+	const struct ruleset_connected *connected;
 	size_t n_connected;
 	uint32_t mark_mask;
 	uint32_t table_base; /* kept in the table's userdata with mark_mask and rule_priority */
@@ -127,7 +127,8 @@ int ruleset_pins_dump_begin(struct ruleset *r) _must_check_;
 int ruleset_pins_dump_step(struct ruleset *r, unsigned max_datagrams, ruleset_pin_fn fn, void *arg);
 int ruleset_pins_dump_fd(const struct ruleset *r);
 
-/* Counters of the binding chains and of lost pins (map full). */
+/* Counters of the binding chains and of lost pins (map full). A chain whose rules change (another
+ * timeout) counts from 0 again. */
 struct ruleset_counters {
 	struct {
 		uint64_t first_packets, later_packets, later_bytes;
