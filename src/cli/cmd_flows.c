@@ -95,9 +95,9 @@ static void print_flow(struct json_object *f)
 		printf(" zone %" PRId64, js_int(f, "zone"));
 	printf("\n\n  service    %s\n  nexthop    %s (id %" PRId64 ", mark %s)\n",
 	       js_text(f, "service"), js_text(f, "nexthop"), js_int(f, "id"), js_text(f, "mark"));
-	printf("  learned    %s ago (%s)\n  answered   %s\n  witness    %s\n",
+	printf("  learned    %s ago (%s)\n  witness    %s\n",
 	       duration_format((uint64_t)js_int(f, "age_ms"), d), js_text(f, "learned"),
-	       yes_no(js_bool(f, "replied")), js_text(f, "witness"));
+	       js_text(f, "witness"));
 }
 
 static void print_show(const struct cli *cli, const struct cli_reply *reply, void *arg _unused_)

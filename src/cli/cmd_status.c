@@ -71,9 +71,9 @@ static void print_numbers(struct json_object *o)
 	printf("\nflowpind %s, pid %" PRId64 ", up %s; %s, read %s ago\n", js_text(o, "version"),
 	       js_int(o, "pid"), duration_format((uint64_t)js_int(o, "uptime_ms"), d[0]),
 	       js_text(o, "config"), duration_format((uint64_t)js_int(o, "config_age_ms"), d[1]));
-	printf("  flows     %s of %s (%s answered, %s one-way)",
+	printf("  flows     %s of %s (%s by conntrack, %s by their pin alone)",
 	       text_number(js_int(f, "count"), n[0]), text_number(js_int(f, "max"), n[1]),
-	       text_number(js_int(f, "replied"), n[2]), text_number(js_int(f, "one_way"), n[3]));
+	       text_number(js_int(f, "tracked"), n[2]), text_number(js_int(f, "one_way"), n[3]));
 	if (js_int(f, "refused"))
 		printf(", %s not listed: the table is full",
 		       text_number(js_int(f, "refused"), n[0]));

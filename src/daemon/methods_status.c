@@ -179,7 +179,7 @@ static void add_counts(struct daemon *d, struct json_object *o)
 	json_object_object_add(o, "flows",
 			       numbers((struct number[]){ { "count", all },
 							  { "max", flow_table_capacity(d->flows) },
-							  { "replied", all - one_way },
+							  { "tracked", all - one_way },
 							  { "one_way", one_way },
 							  { "refused", s->flows_refused },
 							  { "memory", flow_table_memory(d->flows) } },

@@ -212,13 +212,21 @@ static void rule_update(struct path *p, struct rs_chain *c, const struct family 
 	x_end(b);
 }
 
-static void rule_delete(struct path *p, struct rs_chain *c, const struct family *f)
+/* The packet's own pin; with `found` only where the pin map yielded one (an ICMP error's is not its
+ * own). */
+static void rule_delete(struct path *p, struct rs_chain *c, const struct family *f, bool found)
 {
+	static const uint32_t none = 0;
 	struct rs_builder *b = &p->b;
 	uint32_t data;
 
 	x_begin(b, c);
 	nfproto(b, f);
+	if (found) {
+		x_meta(b, NFT_META_PRIORITY, R(0));
+		x_compare(b, NFT_CMP_NEQ, R(0), &none, sizeof(none));
+		pinnable(b);
+	}
 	data = tuple_key(b, f);
 	/* The kernel wants the data of a map to be named even where an element is deleted. */
 	x_immediate(b, data, 0);
@@ -276,6 +284,8 @@ static void chain_forward(struct path *p)
 		rule_goto_if_prefix(p, c, &families[i], families[i].first);
 }
 
+/* A pin that leads to no chain is that of a released flow. It goes here: the update in `learn`
+ * would keep its mark, and steer the flow back when the nexthop returns. */
 static void chain_steer(struct path *p)
 {
 	struct rs_chain *c = rs_image_add_chain(p->b.image, "steer");
@@ -294,6 +304,8 @@ static void chain_steer(struct path *p)
 	x_meta(&p->b, NFT_META_PRIORITY, R(0));
 	x_vmap(&p->b, set_name(RS_MARKS), R(0));
 	x_end(&p->b);
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		rule_delete(p, c, &families[i], true);
 	rule_priority_clear(p, c);
 	rule_meta_mark(p, c, 0);
 }
@@ -306,7 +318,7 @@ static void chain_syn(struct path *p)
 
 	rule_ct_vmap(p, c, RS_FRESH, false);
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
-		rule_delete(p, c, &families[i]);
+		rule_delete(p, c, &families[i], false);
 	rule_ct_mark(p, c, 0, false);
 	rule_meta_mark(p, c, 0);
 }

@@ -41,7 +41,7 @@ static void status(struct control_call *c, struct json_object *params _unused_, 
 		c,
 		"{\"version\":\"0.1.0\",\"pid\":7,\"instance\":\"i\",\"uptime_ms\":11000000,\"state\":\"running\","
 		"\"config\":\"/etc/x\\u001b[2J\\n\",\"config_age_ms\":1000,"
-		"\"flows\":{\"count\":12345,\"max\":1000000,\"replied\":12300,\"one_way\":45,\"refused\":0,\"memory\":1},"
+		"\"flows\":{\"count\":12345,\"max\":1000000,\"tracked\":12300,\"one_way\":45,\"refused\":0,\"memory\":1},"
 		"\"pins\":{\"max\":1000000,\"lost\":0},"
 		"\"bindings\":{\"used\":4,\"max\":255,\"active\":3,\"draining\":1,\"dead\":0,\"unreachable\":0},"
 		"\"events\":{\"received\":5,\"new\":1,\"update\":2,\"destroy\":2,\"overruns\":0,\"resyncs\":0,"
