@@ -77,11 +77,6 @@ int cmd_flows(struct cli *cli, int argc, char **argv)
 	return cli_list_flows(cli, filter);
 }
 
-static const char *yes_no(bool yes)
-{
-	return yes ? "yes" : "no";
-}
-
 static void print_flow(struct json_object *f)
 {
 	bool v6 = strchr(js_text(f, "src"), ':') != NULL;
