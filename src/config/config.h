@@ -3,9 +3,12 @@
 
 #include <stdint.h>
 #include "base/err.h"
+#include "config/switch_config.h"
 #include "core/service.h"
 
 #define CONFIG_FILE_MAX (1024 * 1024) /* bytes */
+#define CONFIG_INSTANCE_MAX 13	      /* with its NUL */
+#define CONFIG_PREFIX_MAX (CONFIG_INSTANCE_MAX + 4)
 
 /* The configuration of flowpind, as read: immutable after config_load(). */
 struct config {
@@ -33,7 +36,16 @@ struct config {
 		uint32_t max_clients_per_uid; /* 16 */
 	} control;
 	char state_dir[256]; /* /var/lib/flowpin */
+	/* "1": what tells the flows of this gateway in a switch from those of others. */
+	char instance[CONFIG_INSTANCE_MAX];
+	struct switch_config *switches;
+	size_t n_switches;
 };
+
+/* The switch of that name, or NULL. */
+const struct switch_config *config_switch(const struct config *c, const char *name);
+/* What the names of our flows in switches begin with: "fp-<instance>-", in buf (CONFIG_PREFIX_MAX bytes). */
+const char *config_flow_prefix(const struct config *c, char *buf);
 
 /* Reads and checks a configuration file. On failure *e holds "FILE:LINE: reason" (FILE alone where
  * no line can be told) and *ret_config is untouched. Opens the file itself, reads at most

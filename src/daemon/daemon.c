@@ -57,17 +57,17 @@ void daemon_conntrack_known(struct daemon *d)
 	notify_send("READY=1");
 }
 
-static void counters_look(struct daemon *d)
+void daemon_lost_pins_look(struct daemon *d)
 {
-	_cleanup_(freep) struct ruleset_counters *c = calloc(1, sizeof(*c));
 	uint32_t dropped;
+	uint64_t lost;
 
-	if (!c || ruleset_counters_read(d->ruleset, c, NULL) < 0)
+	if (ruleset_lost_pins_read(d->ruleset, &lost, NULL) < 0)
 		return;
-	if (c->lost_pins > d->stats.lost_pins && log_limit_pass(&d->limit_lost, clock_now_ms(), &dropped))
+	if (lost > d->stats.lost_pins && log_limit_pass(&d->limit_lost, clock_now_ms(), &dropped))
 		log_warning("the pin map is full (max-pins %u): flows hold by their conntrack entry only",
 			    d->config->limits.max_pins);
-	d->stats.lost_pins = c->lost_pins;
+	d->stats.lost_pins = lost;
 }
 
 static void on_tick(evutil_socket_t fd _unused_, short what _unused_, void *arg)
@@ -85,7 +85,7 @@ static void on_tick(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	flows_unmarked_check(d, now);
 	flows_updates_judge(d);
 	if (tick % 8 == 0)
-		counters_look(d);
+		daemon_lost_pins_look(d);
 	if (tick % HOSTCHECK_EVERY_TICKS == 0)
 		hostcheck_run(d);
 }

@@ -170,6 +170,7 @@ static inline uint8_t id_of(const struct daemon *d, uint32_t mark)
 /* daemon.c: builds everything in order, runs the loop, takes everything down in reverse order. Returns an exit code. */
 int daemon_run(const struct daemon_options *options, struct config *config);
 struct registry_limits daemon_limits(const struct config *c);
+void daemon_lost_pins_look(struct daemon *d); /* logs once when the pin map is full */
 /* Ends the loop with this exit code. */
 void daemon_quit(struct daemon *d, int exit_code);
 /* What happens once conntrack has been read for the first time: nexthops get ids, the kernel is brought in line, READY. */

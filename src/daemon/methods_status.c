@@ -222,6 +222,7 @@ void status_method(struct control_call *call, struct json_object *params _unused
 	struct json_object *o = json_object_new_object();
 	uint64_t now = clock_now_ms();
 
+	daemon_lost_pins_look(d);
 	add_text(o, "version", FLOWPIN_VERSION);
 	add_text(o, "instance", d->instance);
 	add_text(o, "state", d->ready ? "running" : "starting");

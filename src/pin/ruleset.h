@@ -135,5 +135,7 @@ struct ruleset_counters {
 	} binding[256];
 	uint64_t lost_pins;
 };
+/* Just the lost pins: one object, whatever the number of bindings. */
+int ruleset_lost_pins_read(struct ruleset *r, uint64_t *ret_lost, struct err *e) _must_check_;
 int ruleset_counters_read(struct ruleset *r, struct ruleset_counters *ret_counters,
 			  struct err *e) _must_check_;

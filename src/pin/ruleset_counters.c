@@ -103,14 +103,32 @@ static int read_rule(const struct nlmsghdr *nlh, void *arg)
 
 static int read_lost(const struct nlmsghdr *nlh, void *arg)
 {
-	struct ruleset_counters *counters = arg;
 	const struct nlattr *tb[ARRAY_SIZE(object_policy)];
 	struct counter c;
 	int r = parse_message(nlh, object_policy, tb, ARRAY_SIZE(tb));
 
 	if (r == 0 && counter_read(tb[NFTA_OBJ_DATA], &c))
-		counters->lost_pins = c.packets;
+		*(uint64_t *)arg = c.packets;
 	return r;
+}
+
+int ruleset_lost_pins_read(struct ruleset *r, uint64_t *ret_lost, struct err *e)
+{
+	struct err refusal = { 0 };
+	uint64_t lost = 0;
+	uint8_t buf[512];
+	struct nlmsghdr *nlh = nft_request(buf, NFT_MSG_GETOBJ, NFPROTO_INET);
+	int code;
+
+	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, RS_TABLE);
+	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, RS_COUNTER);
+	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
+	code = nl_request(r->nl, nlh, read_lost, &lost, &refusal);
+	/* Without the table nothing was lost. */
+	if (code < 0 && code != -ENOENT)
+		return err_set(e, code, "counters: %s", refusal.text);
+	*ret_lost = lost;
+	return 0;
 }
 
 int ruleset_counters_read(struct ruleset *r, struct ruleset_counters *ret_counters, struct err *e)
@@ -124,16 +142,12 @@ int ruleset_counters_read(struct ruleset *r, struct ruleset_counters *ret_counte
 	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, RS_TABLE);
 	/* A dump that is begun again writes the same places. */
 	code = nl_dump(r->nl, nlh, read_rule, NULL, &counters, &refusal);
-	if (code == 0) {
-		nlh = nft_request(buf, NFT_MSG_GETOBJ, NFPROTO_INET);
-		mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, RS_TABLE);
-		mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, RS_COUNTER);
-		mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
-		code = nl_request(r->nl, nlh, read_lost, &counters, &refusal);
-	}
 	/* Without the table everything is zero. */
 	if (code < 0 && code != -ENOENT)
 		return err_set(e, code, "counters: %s", refusal.text);
+	code = ruleset_lost_pins_read(r, &counters.lost_pins, e);
+	if (code < 0)
+		return code;
 	*ret_counters = counters;
 	return 0;
 }
