@@ -18,12 +18,14 @@ static const struct config defaults = {
 	.numbers = { .mark_mask = 0xff000000, .table_base = 17000, .rule_priority = 10000 },
 	.control = { .max_clients = 64, .max_clients_per_uid = 16 },
 	.state_dir = "/var/lib/flowpin",
+	.instance = "1",
 };
 
 struct config *config_free(struct config *c)
 {
 	if (c) {
 		service_set_clear(&c->services);
+		free(c->switches);
 		free(c);
 	}
 	return NULL;

@@ -223,7 +223,7 @@ struct flow *flow_table_next(const struct flow_table *t, uint32_t *cursor)
 	return NULL;
 }
 
-void flow_list_append(struct flow_table *t, uint8_t list, struct flow *f)
+static void list_insert(struct flow_table *t, uint8_t list, struct flow *f, bool front)
 {
 	uint32_t link = (uint32_t)(f - t->slab) + 1;
 	struct flow_list *l = &t->lists[list];
@@ -232,31 +232,21 @@ void flow_list_append(struct flow_table *t, uint8_t list, struct flow *f)
 	if (list == 0)
 		return;
 	f->list = list;
-	f->prev = l->last;
-	if (l->last)
-		t->slab[l->last - 1].next = link;
-	else
-		l->first = link;
-	l->last = link;
+	f->next = front ? l->first : 0;
+	f->prev = front ? 0 : l->last;
+	*(f->next ? &t->slab[f->next - 1].prev : &l->last) = link;
+	*(f->prev ? &t->slab[f->prev - 1].next : &l->first) = link;
 	l->count++;
+}
+
+void flow_list_append(struct flow_table *t, uint8_t list, struct flow *f)
+{
+	list_insert(t, list, f, false);
 }
 
 void flow_list_prepend(struct flow_table *t, uint8_t list, struct flow *f)
 {
-	uint32_t link = (uint32_t)(f - t->slab) + 1;
-	struct flow_list *l = &t->lists[list];
-
-	flow_list_remove(t, f);
-	if (list == 0)
-		return;
-	f->list = list;
-	f->next = l->first;
-	if (l->first)
-		t->slab[l->first - 1].prev = link;
-	else
-		l->last = link;
-	l->first = link;
-	l->count++;
+	list_insert(t, list, f, true);
 }
 
 void flow_list_remove(struct flow_table *t, struct flow *f)

@@ -294,6 +294,9 @@ struct nexthop_spec binding_spec(const struct binding *b);
 const struct service *daemon_service(const struct daemon *d, const char *name);
 
 /* params.c: reading parameters. */
+/* Whether all parameters are among the keys given (NULL ends them) and of the right type; replies with InvalidParameter else.
+ * One that is not known must not be passed over: without its "service" a drain is one of all services. */
+bool params_check(struct control_call *call, struct json_object *params, ...) __attribute__((sentinel));
 const char *param_string(struct json_object *params, const char *key);	    /* NULL: absent */
 bool param_bool(struct json_object *params, const char *key);
 /* 1: there, 0: absent, -EINVAL: of another type or outside min..max. */

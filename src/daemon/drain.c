@@ -260,6 +260,8 @@ void drain_method(struct control_call *call, struct json_object *params, void *a
 	struct selection s;
 	struct err e = { 0 };
 
+	if (!params_check(call, params, "nexthop", "service", "deadline_ms", "release_at", "wait", NULL))
+		return;
 	if (param_int(params, "deadline_ms", 1, 365ll * 86400000, &deadline_ms) < 0) {
 		control_invalid_parameter(call, "deadline_ms");
 		return;
@@ -292,6 +294,8 @@ void undrain_method(struct control_call *call, struct json_object *params, void 
 	struct selection s;
 	struct err e = { 0 };
 
+	if (!params_check(call, params, "nexthop", "service", NULL))
+		return;
 	if (select_bindings(d, call, params, &s) < 0)
 		return;
 	for (size_t i = 0; i < s.n; i++) {
@@ -321,6 +325,8 @@ void release_method(struct control_call *call, struct json_object *params, void 
 	struct selection s;
 	uint32_t flows;
 
+	if (!params_check(call, params, "nexthop", "service", NULL))
+		return;
 	if (select_bindings(d, call, params, &s) < 0)
 		return;
 	flows = flows_of(d, s.ids, s.n);

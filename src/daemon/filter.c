@@ -9,7 +9,7 @@ static int parse_prefix(struct json_object *o, const char *key, bool *ret_has, s
 	const char *text = param_string(o, key);
 
 	if (!text)
-		return json_object_object_get_ex(o, key, NULL) ? -EINVAL : 0;
+		return 0;
 	*ret_has = true;
 	return ip_prefix_parse(text, ret);
 }

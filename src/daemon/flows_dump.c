@@ -4,7 +4,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/vec.h"
+#include "daemon/conntrack.h"
 #include "daemon/daemon.h"
 
 #define DATAGRAMS_PER_STEP 16
@@ -25,8 +25,7 @@ struct dump_job {
 	bool first, again;
 	bool looking;  /* for marks that no event told of: not because events were lost */
 	bool unmarked; /* an entry without our bits inside a service was seen */
-	struct tuple *silent; /* those of them that had no answer: with direct server return only the pin knows them */
-	size_t n_silent, cap_silent;
+	struct tuple_list silent; /* those of them without an answer: with direct server return only the pin knows them */
 };
 
 static struct dump_job *dump_job_free(struct dump_job *job)
@@ -36,24 +35,11 @@ static struct dump_job *dump_job_free(struct dump_job *job)
 	if (job->ev)
 		event_free(job->ev);
 	nl_close(job->nl);
-	free(job->silent);
+	tuple_list_clear(&job->silent);
 	free(job);
 	return NULL;
 }
 DEFINE_FREEP(struct dump_job, dump_job_free)
-
-static void remember_silent(struct dump_job *job, const struct tuple *t)
-{
-	void *list;
-
-	if (job->n_silent == SILENT_MAX || t->zone != 0)
-		return;
-	list = vec_reserve(job->silent, job->n_silent, &job->cap_silent, sizeof(*job->silent));
-	if (!list)
-		return;
-	job->silent = list;
-	job->silent[job->n_silent++] = *t;
-}
 
 static int on_entry(const struct nlmsghdr *nlh, void *arg)
 {
@@ -67,8 +53,8 @@ static int on_entry(const struct nlmsghdr *nlh, void *arg)
 	if (id_of(d, entry.mark) == 0) {
 		if (service_set_match(&d->config->services, &entry.tuple) >= 0) {
 			job->unmarked = true;
-			if (!(entry.status & IPS_SEEN_REPLY))
-				remember_silent(job, &entry.tuple);
+			if (!(entry.status & IPS_SEEN_REPLY) && entry.tuple.zone == 0)
+				tuple_list_add(&job->silent, &entry.tuple, SILENT_MAX);
 		}
 		return 0;
 	}
@@ -99,7 +85,7 @@ static void finish(struct daemon *d, struct dump_job *job)
 	bool first = job->first, looking = job->looking;
 
 	sweep(d);
-	witness_adopt(d, job->silent, job->n_silent);
+	witness_adopt(d, job->silent.list, job->silent.n);
 	d->unmarked_possible = job->unmarked;
 	if (!looking) {
 		d->unmarked_backoff_ms = 0;

@@ -14,6 +14,8 @@ static void nexthops_method(struct control_call *call, struct json_object *param
 	struct err e = { 0 };
 	uint8_t cursor = 0;
 
+	if (!params_check(call, params, "service", NULL))
+		return;
 	if (service && !daemon_service(d, service)) {
 		control_error(call, "NotFound", "there is no service %s", service);
 		return;
@@ -33,6 +35,8 @@ static void nexthops_method(struct control_call *call, struct json_object *param
 
 static void monitor_method(struct control_call *call, struct json_object *params, void *arg)
 {
+	if (!params_check(call, params, "flows", NULL))
+		return;
 	if (!control_call_more(call)) {
 		control_error(call, "Refused", "Monitor is called with \"more\"");
 		return;
@@ -40,7 +44,7 @@ static void monitor_method(struct control_call *call, struct json_object *params
 	events_subscribe(arg, call, param_bool(params, "flows"));
 }
 
-static void teardown_method(struct control_call *call, struct json_object *params _unused_, void *arg)
+static void teardown_method(struct control_call *call, struct json_object *params, void *arg)
 {
 	struct daemon *d = arg;
 	struct policy_model numbers = { .mark_mask = d->config->numbers.mark_mask,
@@ -50,6 +54,8 @@ static void teardown_method(struct control_call *call, struct json_object *param
 	size_t removed = 0;
 	int r;
 
+	if (!params_check(call, params, NULL))
+		return;
 	log_notice("teardown asked for by uid %u (pid %d)", control_call_uid(call), (int)control_call_pid(call));
 	d->ready = false; /* nothing is put back from here on */
 	/* The packet path first: no mark must lead to a table that is gone. */

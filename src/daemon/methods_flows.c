@@ -3,6 +3,7 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <string.h>
 #include "base/clock.h"
+#include "daemon/conntrack.h"
 #include "daemon/daemon.h"
 #include "daemon/filter.h"
 
@@ -63,11 +64,24 @@ static struct json_object *filter_of(struct json_object *params)
 	return json_object_object_get_ex(params, "filter", &filter) ? filter : NULL;
 }
 
+static bool filter_check(struct control_call *call, struct json_object *params)
+{
+	struct json_object *filter;
+
+	if (!params_check(call, params, "filter", NULL))
+		return false;
+	filter = filter_of(params);
+	return !filter || params_check(call, filter, "protocol", "src", "dst", "sport", "dport", "zone", "service", "nexthop",
+				       "state", "witness", NULL);
+}
+
 void flows_method(struct control_call *call, struct json_object *params, void *arg)
 {
 	struct flows_stream *s;
 	const char *key;
 
+	if (!filter_check(call, params))
+		return;
 	if (!control_call_more(call)) {
 		control_error(call, "Refused", "Flows is called with \"more\"");
 		return;
@@ -87,36 +101,22 @@ void flows_method(struct control_call *call, struct json_object *params, void *a
 	control_call_stream(call, stream_pump, stream_gone, s);
 }
 
-struct answer {
-	struct ct_entry entry;
-	bool present;
-};
-
-static int on_entry(const struct nlmsghdr *nlh, void *arg)
-{
-	struct answer *a = arg;
-
-	if (ct_decode(nlh, &a->entry) == 0)
-		a->present = true;
-	return 0;
-}
-
 static struct json_object *conntrack_json(struct daemon *d, const struct tuple *t)
 {
 	struct json_object *o = json_object_new_object();
-	char buf[NL_REQUEST_MAX], mark[16];
-	struct answer a = { 0 };
+	struct ct_entry entry;
+	bool present = conntrack_get(d->ct_request, t, &entry) == 0;
+	char mark[16];
 
-	nl_request(d->ct_request, ct_request_get(buf, t), on_entry, &a, NULL);
-	json_object_object_add(o, "present", json_object_new_boolean(a.present));
-	if (!a.present)
+	json_object_object_add(o, "present", json_object_new_boolean(present));
+	if (!present)
 		return o;
-	snprintf(mark, sizeof(mark), "0x%08x", a.entry.mark);
+	snprintf(mark, sizeof(mark), "0x%08x", entry.mark);
 	json_object_object_add(o, "mark", json_object_new_string(mark));
-	json_object_object_add(o, "timeout", json_object_new_int64(a.entry.timeout_s));
-	json_object_object_add(o, "replied", json_object_new_boolean(a.entry.status & IPS_SEEN_REPLY));
-	json_object_object_add(o, "assured", json_object_new_boolean(a.entry.status & IPS_ASSURED));
-	json_object_object_add(o, "id", json_object_new_int64(a.entry.id));
+	json_object_object_add(o, "timeout", json_object_new_int64(entry.timeout_s));
+	json_object_object_add(o, "replied", json_object_new_boolean(entry.status & IPS_SEEN_REPLY));
+	json_object_object_add(o, "assured", json_object_new_boolean(entry.status & IPS_ASSURED));
+	json_object_object_add(o, "id", json_object_new_int64(entry.id));
 	return o;
 }
 
@@ -175,6 +175,12 @@ void show_method(struct control_call *call, struct json_object *params, void *ar
 	struct flow *f;
 	bool many;
 
+	if (!filter_check(call, params))
+		return;
+	if (!filter_of(params)) {
+		control_invalid_parameter(call, "filter");
+		return;
+	}
 	if (flow_filter_parse(filter_of(params), &filter, &key) < 0) {
 		control_invalid_parameter(call, key);
 		return;

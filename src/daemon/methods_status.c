@@ -216,13 +216,16 @@ static void add_counts(struct daemon *d, struct json_object *o)
 				       3));
 }
 
-void status_method(struct control_call *call, struct json_object *params _unused_, void *arg)
+void status_method(struct control_call *call, struct json_object *params, void *arg)
 {
 	struct daemon *d = arg;
-	struct json_object *o = json_object_new_object();
 	uint64_t now = clock_now_ms();
+	struct json_object *o;
 
 	daemon_lost_pins_look(d);
+	if (!params_check(call, params, NULL))
+		return;
+	o = json_object_new_object();
 	add_text(o, "version", FLOWPIN_VERSION);
 	add_text(o, "instance", d->instance);
 	add_text(o, "state", d->ready ? "running" : "starting");

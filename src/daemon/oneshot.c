@@ -2,13 +2,12 @@
 #include <errno.h>
 #include <string.h>
 #include "base/log.h"
-#include "base/vec.h"
+#include "daemon/conntrack.h"
 #include "daemon/daemon.h"
 #include "flowpin/flowpin.h"
 
 struct marked {
-	struct tuple *list;
-	size_t n, cap;
+	struct tuple_list found;
 	uint32_t mask;
 };
 
@@ -16,45 +15,27 @@ static int on_marked(const struct nlmsghdr *nlh, void *arg)
 {
 	struct marked *m = arg;
 	struct ct_entry entry;
-	void *list;
 
 	if (ct_decode(nlh, &entry) < 0 || !(entry.mark & m->mask))
 		return 0;
-	list = vec_reserve(m->list, m->n, &m->cap, sizeof(*m->list));
-	if (!list)
-		return -ENOMEM;
-	m->list = list;
-	m->list[m->n++] = entry.tuple;
-	return 0;
+	return tuple_list_add(&m->found, &entry.tuple, SIZE_MAX);
 }
 
 static void restart(void *arg)
 {
-	((struct marked *)arg)->n = 0;
-}
-
-static void on_answer(size_t index _unused_, const struct nlmsghdr *nlh _unused_, int code _unused_,
-		      const struct err *e _unused_, void *arg _unused_)
-{
-	/* An entry that ended meanwhile has no mark either. */
+	((struct marked *)arg)->found.n = 0;
 }
 
 int oneshot_clear_marks(struct nl *nl, uint32_t mask, struct err *e)
 {
-	_cleanup_(nl_pipeline_freep) struct nl_pipeline *pipeline = NULL;
 	char buf[NL_REQUEST_MAX];
 	struct marked m = { .mask = mask };
 	int r;
 
 	r = nl_dump(nl, ct_request_dump(buf, 0, 0), on_marked, restart, &m, e);
 	if (r == 0)
-		r = nl_pipeline_new(nl, &pipeline);
-	for (size_t i = 0; i < m.n && r == 0; i++) {
-		r = nl_pipeline_add(pipeline, ct_request_set_mark(buf, &m.list[i], 0, mask));
-		if (r == 0 && (nl_pipeline_count(pipeline) == 1000 || i + 1 == m.n))
-			r = nl_pipeline_run(pipeline, on_answer, NULL, e);
-	}
-	free(m.list);
+		r = conntrack_unmark(nl, mask, m.found.list, m.found.n, e);
+	tuple_list_clear(&m.found);
 	return r;
 }
 

@@ -3,7 +3,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/vec.h"
+#include "daemon/conntrack.h"
 #include "daemon/daemon.h"
 
 #define BATCH 1000
@@ -60,24 +60,12 @@ static void services_remove(struct daemon *d, const struct config *new)
 	}
 }
 
-static void on_answer(size_t index _unused_, const struct nlmsghdr *nlh _unused_, int code _unused_,
-		      const struct err *e _unused_, void *arg _unused_)
-{
-	/* An entry that ended meanwhile needs no change. */
-}
-
 static void unpin_in_kernel(struct daemon *d, const struct tuple *list, size_t n)
 {
-	_cleanup_(nl_pipeline_freep) struct nl_pipeline *pipeline = NULL;
-	char buf[NL_REQUEST_MAX];
 	struct err e = { 0 };
 	int r;
 
-	r = nl_pipeline_new(d->ct_request, &pipeline);
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = nl_pipeline_add(pipeline, ct_request_set_mark(buf, &list[i], 0, d->config->numbers.mark_mask));
-	if (r == 0)
-		r = nl_pipeline_run(pipeline, on_answer, NULL, &e);
+	r = conntrack_unmark(d->ct_request, d->config->numbers.mark_mask, list, n, &e);
 	if (r == 0)
 		r = ruleset_pins_delete(d->ruleset, list, n, &e);
 	if (r < 0)

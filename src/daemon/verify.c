@@ -4,7 +4,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/vec.h"
+#include "daemon/conntrack.h"
 #include "daemon/daemon.h"
 
 /* Cross-checks the flow table against conntrack, the pin map, the rules and routes. Both sides go on changing meanwhile, so what
@@ -27,8 +27,7 @@ struct verify_job {
 	enum verify_phase phase;
 	uint64_t begin_ms;
 	uint32_t cursor;
-	struct tuple *suspects;
-	size_t n_suspects, cap_suspects;
+	struct tuple_list suspects;
 	unsigned looks;
 	uint64_t conntrack, pins;
 	struct json_object *differences, *unread;
@@ -46,7 +45,7 @@ static struct verify_job *job_free(struct verify_job *job)
 	nl_close(job->nl);
 	json_object_put(job->differences);
 	json_object_put(job->unread);
-	free(job->suspects);
+	tuple_list_clear(&job->suspects);
 	free(job);
 	return NULL;
 }
@@ -102,15 +101,7 @@ static void unread(struct verify_job *job, const char *plane)
 
 static void suspect(struct verify_job *job, const struct tuple *t)
 {
-	void *list;
-
-	if (job->n_suspects == SUSPECTS_MAX)
-		return;
-	list = vec_reserve(job->suspects, job->n_suspects, &job->cap_suspects, sizeof(*job->suspects));
-	if (!list)
-		return;
-	job->suspects = list;
-	job->suspects[job->n_suspects++] = *t;
+	tuple_list_add(&job->suspects, t, SUSPECTS_MAX);
 }
 
 static int on_entry(const struct nlmsghdr *nlh, void *arg)
@@ -190,37 +181,22 @@ static void step_pins(struct verify_job *job)
 	}
 	if (!f) {
 		job->phase = VERIFY_SETTLE;
-		step_soon(job, job->n_suspects ? SETTLE_MS : 0);
+		step_soon(job, job->suspects.n ? SETTLE_MS : 0);
 		return;
 	}
 	step_soon(job, 0);
-}
-
-struct look {
-	struct ct_entry entry;
-	bool present;
-};
-
-static int on_look(const struct nlmsghdr *nlh, void *arg)
-{
-	struct look *l = arg;
-
-	if (ct_decode(nlh, &l->entry) == 0)
-		l->present = true;
-	return 0;
 }
 
 /* Whether the suspect still differs; tells how when `report` is set. */
 static bool differs(struct verify_job *job, const struct tuple *t, bool report)
 {
 	struct daemon *d = job->d;
-	char buf[NL_REQUEST_MAX], text[TUPLE_TEXT];
 	struct flow *f = flow_table_get(d->flows, t);
-	struct look l = { 0 };
+	char text[TUPLE_TEXT];
+	struct ct_entry entry;
 	uint8_t ct_id, pin = 0;
 
-	nl_request(d->ct_request, ct_request_get(buf, t), on_look, &l, NULL);
-	ct_id = l.present ? id_of(d, l.entry.mark) : 0;
+	ct_id = conntrack_get(d->ct_request, t, &entry) == 0 ? id_of(d, entry.mark) : 0;
 	if (t->zone == 0 && ruleset_pins_get(d->ruleset, t, 1, &pin, NULL) < 0)
 		return false;
 	tuple_format(t, text);
@@ -255,10 +231,10 @@ static void step_settle(struct verify_job *job)
 	size_t kept = 0;
 	bool last = ++job->looks >= LOOKS;
 
-	for (size_t i = 0; i < job->n_suspects; i++)
-		if (differs(job, &job->suspects[i], last))
-			job->suspects[kept++] = job->suspects[i];
-	job->n_suspects = kept;
+	for (size_t i = 0; i < job->suspects.n; i++)
+		if (differs(job, &job->suspects.list[i], last))
+			job->suspects.list[kept++] = job->suspects.list[i];
+	job->suspects.n = kept;
 	if (kept && !last) {
 		/* One-way flows whose pin ran out are found by asking: ask now. */
 		witness_tick(job->d, clock_now_ms());
@@ -346,12 +322,14 @@ static int job_begin(struct daemon *d, struct verify_job *job)
 	return 0;
 }
 
-void verify_method(struct control_call *call, struct json_object *params _unused_, void *arg)
+void verify_method(struct control_call *call, struct json_object *params, void *arg)
 {
 	_cleanup_(job_freep) struct verify_job *job = NULL;
 	struct daemon *d = arg;
 	int r;
 
+	if (!params_check(call, params, NULL))
+		return;
 	if (d->verify || d->dump || !d->ready) {
 		control_error(call, "Busy", "%s", d->verify ? "another verify is under way" : "conntrack is being read");
 		return;

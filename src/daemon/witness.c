@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/conntrack.h"
 #include "daemon/daemon.h"
 
 /* Flows whose conntrack entry is gone, or has seen no answer, live as long as their element in the pin map. nf_tables reports
@@ -71,12 +72,6 @@ struct batch {
 	size_t n_young;
 };
 
-static void on_answer(size_t index _unused_, const struct nlmsghdr *nlh _unused_, int code _unused_,
-		      const struct err *e _unused_, void *arg _unused_)
-{
-	/* An entry that ended meanwhile has no mark either. */
-}
-
 static void on_young(size_t index, const struct nlmsghdr *nlh, int code, const struct err *e _unused_, void *arg)
 {
 	struct batch *b = arg;
@@ -107,20 +102,6 @@ static void ask_conntrack(struct batch *b)
 	nl_pipeline_run(pipeline, on_young, b, NULL);
 }
 
-static void unmark(struct batch *b, const struct tuple *list, size_t n)
-{
-	_cleanup_(nl_pipeline_freep) struct nl_pipeline *pipeline = NULL;
-	char buf[NL_REQUEST_MAX];
-
-	if (n == 0 || nl_pipeline_new(b->d->ct_request, &pipeline) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		if (nl_pipeline_add(pipeline,
-				    ct_request_set_mark(buf, &list[i], 0, b->d->config->numbers.mark_mask)) < 0)
-			return;
-	nl_pipeline_run(pipeline, on_answer, NULL, NULL);
-}
-
 /* What the pin map said. An ended flow's entry may stand for minutes without an answer: it is not ours any more then. */
 static void judge(struct batch *b)
 {
@@ -143,7 +124,8 @@ static void judge(struct batch *b)
 		f->checked_s = seconds(b->now_ms);
 		flow_list_append(d->flows, f->binding, f);
 	}
-	unmark(b, b->young, n_ended);
+	/* Best effort: an entry that keeps its mark is told by verify. */
+	(void)!conntrack_unmark(d->ct_request, d->config->numbers.mark_mask, b->young, n_ended, NULL);
 }
 
 /* Asks for a batch of flows of one list, in the order in which they were asked for last. Returns how many. */

@@ -5,7 +5,6 @@ services, and the gateway's own connections."""
 
 import os
 import re
-import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -93,14 +92,17 @@ class Others:
         equal([c[f"wrong{n}"] for n in range(4)], [0] * 4, f"{what}: in the packet mark, only bits of mark-mask changed")
         equal(c["wrong_reply"], 0, f"{what}: answers have the mark that others gave them")
 
-    def judge_entries(self, d, n, what, extra=0):
+    def judge_entries(self, d, n, what, extra=0, ours=True):
         wanted = {a: c | self.entry_late | extra for a, c in zip(sources(self.lab, self.family), self.entry)}
         found = [(src, mark) for src, _, _, mark in entries(self.lab, self.family)]
         wrong = [(a, hex(m)) for a, m in found if m & self.free != wanted[a]]
         check(len(found) >= n and not wrong, f"{what}: in {n} conntrack entries, only bits of mark-mask changed",
               lambda: f"{len(found)} entries, wrong: {wrong[:10]}")
-        known = {int(b["mark"], 16) for b in d.nexthops()}
-        check(all(m & self.mask in known for _, m in found), f"{what}: and those name a nexthop", lambda: found[:10])
+        known = {int(b["mark"], 16) for b in d.nexthops()} if ours else set()
+        if ours:
+            check(all(m & self.mask in known for _, m in found), f"{what}: and those name a nexthop", lambda: found[:10])
+        else:
+            check(not any(m & self.mask for _, m in found), f"{what}: and those are none now", lambda: found[:10])
 
 
 @case("bits of others, IPv4", standard, HIGH, 4)
@@ -130,27 +132,112 @@ def bits(topology, masks, family):
                    "others change connection marks")
         check(pool.exchange().all_held, "200 held then", pool.result)
         others.judge_entries(d, 200, "changed by others", 0x40)
-        release(lab, d, pool, others, family)
         lab.conntrack("-F")
         others.load()
         check(pool.exchange().all_held, "200 held after conntrack -F", pool.result)
         others.judge("steered by the pin map", answers)
         others.judge_entries(d, 200, "made anew")
+        d.flowpin("release", lab.nexthop("s2", family))
+        pool.exchange()  # those of s2 meet another server now, which resets them
+        others.judge("released", answers)
+        others.judge_entries(d, 200, "released")
+        d.try_flowpin("teardown", "--yes")
+        d.expect_exit()
+        others.judge_entries(d, 200, "after teardown", ours=False)
 
 
-def release(lab, d, pool, others, family):
-    """Flows that get another nexthop get another mark of ours, and keep what is not ours."""
-    moving = pool.on("s2")
-    pool.end(moving)
-    lab.route(["s1", "s2", "s3"], family)
-    wait_until(lambda: d.binding(lab.nexthop("s2", family))["state"] == "active", 5, "s2 is back")
-    pool.open(len(moving))
-    wait_until(lambda: d.verify_clean(), 5, "all is known")
-    # Every connection is silent, the servers too: nobody resets what is released.
-    for server in lab.servers:
-        lab.nft(server, "add table inet quiet\nadd chain inet quiet out { type filter hook output priority 0; }\n"
-                        "add rule inet quiet out tcp flags & rst == rst drop\n")
-    lab.route(["s1", "s3"], family)
+OWN, FOREIGN_BITS = 0xFF000000, 0x00C0FFEE
+SAME_MARK = f"""table inet others {{
+    counter ours {{ }}
+    counter passed {{ }}
+    chain before {{
+        type filter hook prerouting priority -160
+        tcp dport 8081 meta mark set {FOREIGN_BITS:#x}
+        tcp dport 8081 ct mark set {FOREIGN_BITS:#x}
+    }}
+    chain last {{
+        type filter hook postrouting priority 200
+        counter name passed
+        meta mark & {OWN:#x} != 0 counter name ours
+    }}
+}}
+"""
+
+
+def counted(lab, name):
+    text = lab.run("gw", f"nft list counter inet others {name}")
+    return int(re.search(r"packets (\d+)", text)[1])
+
+
+def foreign_pools(lab):
+    """Many kinds of traffic outside the service, as (what, pool of 200)."""
+    yield "another port of the address", TcpPool(lab, port=8080)
+    yield "another port, with marks of others", TcpPool(lab, port=8081)
+    yield "another port, IPv6", TcpPool(lab, port=8080, target=VIP6)
+    yield "another protocol", UdpPool(lab)
+    yield "another protocol, IPv6", UdpPool(lab, target=VIP6)
+    yield "an address of a server", TcpPool(lab, target="10.1.1.2", servers=["s1"])
+    yield "from a server to the client", TcpPool(lab, target="10.9.0.2", client="s1", sources=["10.1.1.2"], servers=["c"])
+    six = {"target": "fd00:9::2", "client": "s2", "sources": ["fd00:1:2::2"]}
+    yield "from a server to the client, IPv6", TcpPool(lab, servers=["c"], **six)
+
+
+@case("traffic outside the services")
+def foreign():
+    with standard(3) as lab:
+        for v in (4, 6):
+            lab.route(["s1", "s2", "s3"], v)
+        lab.nft("gw", SAME_MARK)
+        d = Daemon(lab, PORT80)
+        before = d.status()["events"]["received"]
+        for what, pool in foreign_pools(lab):
+            # Its answers go their own way, if the route has several: that it is not pinned is the point.
+            need(pool.result().all_held, f"200 connections: {what}", pool.result)
+        for target in (VIP4, VIP6):
+            lab.run("c", f"ping -c 3 -i 0.2 -W 1 {target}")
+        entered = entries(lab, 4) + entries(lab, 6)
+        check(len(entered) >= 1600, "conntrack has an entry for each", len(entered))
+        equal([e for e in entered if e[3] & OWN], [], "no connection mark")
+        equal({e[3] for e in entered if e[2] == 8081}, {FOREIGN_BITS}, "and those of others are whole")
+        check(counted(lab, "passed") > 3200, "packets were looked at", lambda: counted(lab, "passed"))
+        equal(counted(lab, "ours"), 0, "no packet mark")
+        equal((lab.pins(4), lab.pins(6)), (0, 0), "no pin")
+        lab.conntrack("-F")  # and their end is an event, too
+        equal(len([e for e in entries(lab, 4) if e[3]]), 0, "all are gone")
+        equal(d.flows(), [], "no flow")
+        equal(d.status()["events"]["received"], before, "no event was delivered")
+        own = TcpPool(lab, 20)
+        need(own.result().all_held, "20 connections of the service", own.result)
+        wait_until(lambda: d.status()["events"]["received"] >= before + 20, 5, "of which there are events")
+        check(counted(lab, "ours") >= 20, "and packet marks", lambda: counted(lab, "ours"))
+        equal(lab.pins(4), 20, "and pins")
+
+
+@case("the gateway's own connections, IPv4", 4, "10.9.0.1")
+@case("the gateway's own connections, IPv6", 6, "fd00:9::1")
+def own_connections(family, source):
+    target = VIP4 if family == 4 else VIP6
+    with standard(3) as lab:
+        lab.route(["s1", "s2", "s3"], family)
+        d = Daemon(lab)
+        clients = TcpPool(lab, target=target)
+        clients.start()
+        own = TcpPool(lab, target=target, client="gw", sources=[source])
+        need(own.result().all_held and set(own.by_server()) == {"s1", "s2", "s3"},
+             "200 connections from the gateway to all three servers", lambda: f"{own.result()} {own.by_server()}")
+        check(own.exchange().all_held, "they go on", own.result)
+        udp = UdpPool(lab, target=target, client="gw", sources=[source])
+        check(udp.exchange().all_held, "200 over UDP, too", udp.result)
+        mine = [e for e in entries(lab, family) if e[0] == source and e[1] == target]
+        check(len(mine) >= 400 and not any(e[3] for e in mine), "they have no mark", mine[:5])
+        equal(lab.pins(family), 200, "and no pin: those are the clients'")
+        d.flowpin("drain", lab.nexthop("s2", family))
+        wait_until(lambda: "s2" not in own.probe(20), 5, "new ones follow a drain")
+        fresh = own.open(200)
+        check(own.result(fresh).all_held, "200 more work during the drain", lambda: own.result(fresh))
+        d.kill()
+        check(None not in own.probe(50), "and without flowpind")
+        check(clients.exchange().all_held, "the clients' 200 are held", clients.result)
 
 
 main()

@@ -192,10 +192,17 @@ static void step_list(struct flow_table *t, struct model *m, uint32_t k, uint8_t
 		flow_list_remove(t, m->flow[k]);
 		return;
 	}
-	flow_list_append(t, list, m->flow[k]);
 	m->list[k] = list;
 	m->on_list[list]++;
-	m->stamp[k] = ++m->clock;
+	m->clock++;
+	/* In the model the front is what has the lowest stamp. */
+	if (k % 3 == 0) {
+		flow_list_prepend(t, list, m->flow[k]);
+		m->stamp[k] = (1ull << 32) - m->clock;
+	} else {
+		flow_list_append(t, list, m->flow[k]);
+		m->stamp[k] = (1ull << 32) + m->clock;
+	}
 }
 
 static void check_key(const struct flow_table *t, const struct model *m, uint32_t k)

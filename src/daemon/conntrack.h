@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+#include "netlink/ct.h"
+
+/* Small requests to conntrack that several jobs make, and a list of tuples to make them for. */
+
+struct tuple_list {
+	struct tuple *list;
+	size_t n, cap;
+};
+
+/* Adds a copy. -ENOSPC when it holds `max` already, -ENOMEM. */
+int tuple_list_add(struct tuple_list *l, const struct tuple *t, size_t max);
+void tuple_list_clear(struct tuple_list *l);
+
+/* The entry of this tuple. 0; -ENOENT; errno of the request. Waits for the kernel only. */
+int conntrack_get(struct nl *nl, const struct tuple *t, struct ct_entry *ret_entry) _must_check_;
+
+/* Takes the bits under mask off these entries; those that ended meanwhile are fine. */
+int conntrack_unmark(struct nl *nl, uint32_t mask, const struct tuple *list, size_t n, struct err *e) _must_check_;
