@@ -37,16 +37,24 @@ endif
 LIB_DIRS      := base netlink core
 flowpind_DIRS := $(LIB_DIRS) pin config control daemon
 flowpin_DIRS  := $(LIB_DIRS) config cli
-PROGRAMS      := flowpind flowpin
+flowpin-mirror_DIRS := $(LIB_DIRS) config mirror
+PROGRAMS      := flowpind flowpin flowpin-mirror
 
-objects = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(foreach d,$(1),$(wildcard src/$(d)/*.c)))
+# One archive a folder: a program takes from it what it calls, and nothing else.
+folder_objects = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/$(1)/*.c))
+archives = $(foreach d,$(1),$(BUILD)/obj/$(d).a)
+link_archives = -Wl,--start-group $(filter %.a,$(1)) -Wl,--end-group
 
 all: $(PROGRAMS:%=$(BUILD)/%) ## build the programs under build/
 
 .SECONDEXPANSION:
-$(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o $$(call objects,$$($$*_DIRS))
+$(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o $$(call archives,$$($$*_DIRS))
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(call link_archives,$^) $(LIBS)
+
+$(BUILD)/obj/%.a: $$(call folder_objects,$$*)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/obj/%.o: src/%.c | $(BUILD)/gen/varlink.h
 	@mkdir -p $(@D)
@@ -61,18 +69,18 @@ $(BUILD)/gen/varlink.h: src/control/io.flowpin.varlink
 
 # tests/{unit,kernel}/test_X.c is one cmocka program each, linked with the whole library it may need; tests/kernel needs root.
 CMOCKA_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernel/test_*.c))
-CMOCKA_DIRS  := $(LIB_DIRS) pin config control cli
-$(CMOCKA_TESTS): $(BUILD)/tests/%: tests/%.c $$(call objects,$$(CMOCKA_DIRS))
+CMOCKA_DIRS  := $(LIB_DIRS) pin config control cli mirror
+$(CMOCKA_TESTS): $(BUILD)/tests/%: tests/%.c $$(call archives,$$(CMOCKA_DIRS))
 	@mkdir -p $(@D)
 	@echo "  TEST  $@"
-	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter-out %.h,$^) $(LIBS) -lcmocka
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(call link_archives,$^) $(LIBS) -lcmocka
 
 # Programs that print what parts cost.
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
-$(BENCHES): $(BUILD)/tests/%: tests/%.c $$(call objects,$$(CMOCKA_DIRS))
+$(BENCHES): $(BUILD)/tests/%: tests/%.c $$(call archives,$$(CMOCKA_DIRS))
 	@mkdir -p $(@D)
 	@echo "  BENCH $@"
-	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter-out %.h,$^) $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(call link_archives,$^) $(LIBS)
 
 # Helpers of the tests that a script cannot be fast enough for.
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))

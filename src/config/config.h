@@ -7,7 +7,7 @@
 #include "core/service.h"
 
 #define CONFIG_FILE_MAX (1024 * 1024) /* bytes */
-#define CONFIG_INSTANCE_MAX 13	      /* with its NUL */
+#define CONFIG_INSTANCE_MAX 12	      /* with its NUL; so that names of flows stay within 64 characters */
 #define CONFIG_PREFIX_MAX (CONFIG_INSTANCE_MAX + 4)
 
 /* The configuration of flowpind, as read: immutable after config_load(). */

@@ -35,7 +35,7 @@ static const struct switch_config defaults = {
 	.status = SWITCH_STATUS_BOTH,
 	/* Looked for in this order: inactive, rejected, pending, programmed. */
 	.status_inactive = { .n = 1, .line = { "not programmed" } },
-	.status_rejected = { .n = 2, .line = { "rejected", "insufficient" } },
+	.status_rejected = { .n = 3, .line = { "rejected", "insufficient", "resource" } },
 	.status_pending = { .n = 2, .line = { "waiting", "pending" } },
 	.status_programmed = { .n = 1, .line = { "programmed" } },
 	.tcam_command = "show platform trident tcam",

@@ -46,6 +46,12 @@ static bool peer_in_group(int fd, const struct ucred *cred, gid_t group)
 	return false;
 }
 
+static bool peer_is_admin(const struct control_server *s, int fd, const struct ucred *cred)
+{
+	return cred->uid == 0 ||
+	       (s->options.has_admin_group && peer_in_group(fd, cred, s->options.admin_group));
+}
+
 static const char *server_refusal(const struct control_server *s, uid_t uid)
 {
 	const struct control_limits *l = &s->options.limits;
@@ -79,7 +85,6 @@ static void server_admit(struct control_server *s, int fd)
 	socklen_t len = sizeof(cred);
 	struct control_client *cl;
 	const char *refusal;
-	bool admin;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
 		s->stats.refused++;
@@ -91,9 +96,7 @@ static void server_admit(struct control_server *s, int fd)
 		server_refuse(s, fd, refusal);
 		return;
 	}
-	admin = cred.uid == 0 ||
-		(s->options.has_admin_group && peer_in_group(fd, &cred, s->options.admin_group));
-	if (client_new(s, fd, cred.uid, cred.pid, admin, &cl) < 0)
+	if (client_new(s, fd, cred.uid, cred.pid, peer_is_admin(s, fd, &cred), &cl) < 0)
 		s->stats.refused++;
 }
 
@@ -251,6 +254,19 @@ struct control_server *control_server_free(struct control_server *s)
 void control_server_limits_set(struct control_server *s, const struct control_limits *limits)
 {
 	s->options.limits = *limits;
+}
+
+void control_server_admin_set(struct control_server *s, const gid_t *group)
+{
+	s->options.has_admin_group = group != NULL;
+	s->options.admin_group = group ? *group : 0;
+	for (struct control_client *cl = s->clients; cl; cl = cl->next) {
+		struct ucred cred = { 0 };
+		socklen_t len = sizeof(cred);
+
+		cl->admin = getsockopt(cl->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
+			    peer_is_admin(s, cl->fd, &cred);
+	}
 }
 
 void control_server_stats(const struct control_server *s, struct control_server_stats *ret_stats)

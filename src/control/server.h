@@ -69,6 +69,8 @@ int control_server_new(struct event_base *base, const struct control_options *op
 struct control_server *control_server_free(struct control_server *s);
 DEFINE_FREEP(struct control_server, control_server_free)
 void control_server_limits_set(struct control_server *s, const struct control_limits *limits);
+/* Who may change things from now on, also on connections that stand; NULL: uid 0 only. */
+void control_server_admin_set(struct control_server *s, const gid_t *group);
 
 struct control_server_stats {
 	uint32_t clients;

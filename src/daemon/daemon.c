@@ -159,10 +159,21 @@ static int model_new(struct daemon *d, struct err *e)
 	return r < 0 ? err_set(e, r, "the model cannot be made: %s", strerror(-r)) : 0;
 }
 
+int daemon_admin_group(const struct config *config, bool *ret_has, gid_t *ret_group, struct err *e)
+{
+	const char *name = config->control.admin_group;
+	const struct group *group = name[0] ? getgrnam(name) : NULL;
+
+	if (name[0] && !group)
+		return err_set(e, -ENOENT, "admin-group: there is no group %s", name);
+	*ret_has = group != NULL;
+	*ret_group = group ? group->gr_gid : 0;
+	return 0;
+}
+
 static int server_open(struct daemon *d, struct err *e)
 {
-	const char *admin = d->config->control.admin_group;
-	struct group *group = getgrnam(FLOWPIN_GROUP), *admins;
+	struct group *group = getgrnam(FLOWPIN_GROUP);
 	struct control_options o = {
 		.path = d->options.socket_path,
 		.mode = 0660,
@@ -177,15 +188,10 @@ static int server_open(struct daemon *d, struct err *e)
 			    .idle_timeout_ms = CLIENT_IDLE_MS },
 		.arg = d,
 	};
+	int r;
 
-	if (admin[0]) {
-		admins = getgrnam(admin);
-		if (!admins)
-			return err_set(e, -ENOENT, "admin-group: there is no group %s", admin);
-		o.has_admin_group = true;
-		o.admin_group = admins->gr_gid;
-	}
-	return control_server_new(d->base, &o, &d->server, e);
+	r = daemon_admin_group(d->config, &o.has_admin_group, &o.admin_group, e);
+	return r < 0 ? r : control_server_new(d->base, &o, &d->server, e);
 }
 
 static int base_open(struct daemon *d, struct err *e)
@@ -277,7 +283,8 @@ static void stop(struct daemon *d)
 static void limits_init(struct daemon *d)
 {
 	struct log_limit *each_minute[] = { &d->limit_full, &d->limit_decode, &d->limit_kernel, &d->limit_lost };
-	struct log_limit *each_second[] = { &d->limit_overrun, &d->limit_repair };
+	struct log_limit *each_second[] = { &d->limit_overrun, &d->limit_repair[REPAIR_RULESET],
+					   &d->limit_repair[REPAIR_POLICY] };
 
 	for (size_t i = 0; i < ARRAY_SIZE(each_minute); i++)
 		*each_minute[i] = (struct log_limit){ .interval_ms = 60000, .burst = 1 };

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <json-c/json.h>
 #include "base/log.h"
+#include "base/notify.h"
 #include "config/config.h"
 #include "control/server.h"
 #include "core/flow.h"
@@ -79,6 +80,8 @@ struct intent {
 	size_t n, cap;
 };
 
+enum repair { REPAIR_RULESET, REPAIR_POLICY };
+
 struct stats {
 	uint64_t events_received, events_new, events_update, events_destroy;
 	uint64_t overruns, resyncs, undecodable;
@@ -110,6 +113,8 @@ struct daemon {
 	uint64_t registry_synced;
 	struct flow_table *flows;
 	uint32_t id_flows[256], id_one_way[256]; /* by mark, whether or not a binding has it */
+	bool id_unlisted[256];			 /* the flow table had no room for a flow with this mark */
+	bool id_withheld[256];			 /* not given out: its mark stands somewhere without a binding */
 	uint8_t generation; /* of marks and sweeps over the flow table */
 
 	struct link_cache links;
@@ -143,7 +148,7 @@ struct daemon {
 	} still[256]; /* chain counters of bindings that may be retired */
 	uint64_t counters_read_ms;
 	uint64_t evict_ms; /* drain.c: not before */
-	struct log_limit limit_full, limit_decode, limit_overrun, limit_repair, limit_kernel, limit_lost;
+	struct log_limit limit_full, limit_decode, limit_overrun, limit_repair[2], limit_kernel, limit_lost;
 
 	struct stats stats;
 	struct control_server *server;
@@ -172,6 +177,8 @@ int daemon_run(const struct daemon_options *options, struct config *config);
 struct registry_limits daemon_limits(const struct config *c);
 void daemon_lost_pins_look(struct daemon *d); /* logs once when the pin map is full */
 /* Ends the loop with this exit code. */
+/* The group of admin-group. -ENOENT: there is no such group. */
+int daemon_admin_group(const struct config *config, bool *ret_has, gid_t *ret_group, struct err *e);
 void daemon_quit(struct daemon *d, int exit_code);
 /* What happens once conntrack has been read for the first time: nexthops get ids, the kernel is brought in line, READY. */
 void daemon_conntrack_known(struct daemon *d);
@@ -183,11 +190,6 @@ int oneshot_clear_marks(struct nl *nl, uint32_t mask, struct err *e);
 
 /* instance.c: one flowpind per network namespace. -EADDRINUSE when there is one. The descriptor holds the claim. */
 int instance_claim(int *ret_fd);
-
-/* notify.c: sd_notify(3) by hand. Never fails; does nothing without NOTIFY_SOCKET. */
-void notify_send(const char *text);
-/* Microseconds from WATCHDOG_USEC when it is meant for this process, else 0. */
-uint64_t notify_watchdog_us(void);
 
 /* netstate.c: what rtnetlink says of links, addresses, rules and neighbours, kept as small arrays. */
 int netstate_apply(struct daemon *d, const struct nlmsghdr *nlh); /* 1 when a cache changed in a way that matters */
@@ -244,6 +246,7 @@ void sync_changes_report(struct daemon *d);
 
 /* retire.c: ids of bindings that ended. */
 void retire_tick(struct daemon *d, uint64_t now_ms);
+bool retire_mark_stands(struct daemon *d, uint8_t id); /* in any conntrack entry; asks the kernel where no flow is known */
 
 /* intent.c: what the operator wants, over restarts. */
 int intent_load(struct daemon *d, struct err *e);

@@ -70,6 +70,7 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 	r = flow_table_add(d->flows, &entry->tuple, &f);
 	if (r < 0) {
 		d->stats.flows_refused++;
+		d->id_unlisted[id] = true;
 		if (log_limit_pass(&d->limit_full, now_ms, &dropped))
 			log_warning("the flow table is full (%u flows): flows are pinned by the kernel, but not listed",
 				    flow_table_capacity(d->flows));

@@ -20,28 +20,30 @@ struct look {
 static void warn(struct look *look, const char *code, const char *command, const char *fmt, ...) _printf_(4, 5);
 static void warn(struct look *look, const char *code, const char *command, const char *fmt, ...)
 {
-	struct warning *w;
+	struct warning w = { 0 };
 	va_list ap;
 
-	if (look->found.n == ARRAY_SIZE(look->found.list))
-		return;
-	w = &look->found.list[look->found.n++];
-	snprintf(w->code, sizeof(w->code), "%s", code);
-	snprintf(w->command, sizeof(w->command), "%s", command);
+	snprintf(w.code, sizeof(w.code), "%s", code);
+	snprintf(w.command, sizeof(w.command), "%s", command);
 	va_start(ap, fmt);
-	vsnprintf(w->text, sizeof(w->text), fmt, ap);
+	vsnprintf(w.text, sizeof(w.text), fmt, ap);
 	va_end(ap);
+	/* What concerns two families or all interfaces is told once. */
+	for (size_t i = 0; i < look->found.n; i++)
+		if (strcmp(look->found.list[i].text, w.text) == 0)
+			return;
+	if (look->found.n < ARRAY_SIZE(look->found.list))
+		look->found.list[look->found.n++] = w;
 }
 
 /* -1 when it cannot be read. */
-static int sysctl_read(const char *family, const char *ifname, const char *key)
+static int number_read(const char *path)
 {
-	char path[128], text[16];
 	_cleanup_(closep) int fd = -1;
 	uint32_t value;
+	char text[16];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, ifname, key);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
@@ -53,9 +55,29 @@ static int sysctl_read(const char *family, const char *ifname, const char *key)
 	return parse_u32(text, 0, INT32_MAX, &value) < 0 ? -1 : (int)value;
 }
 
+static int sysctl_read(const char *family, const char *ifname, const char *key)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, ifname, key);
+	return number_read(path);
+}
+
 static int max(int a, int b)
 {
 	return a > b ? a : b;
+}
+
+static bool serves_family(const struct daemon *d, uint8_t family)
+{
+	for (size_t i = 0; i < d->config->services.n; i++) {
+		const struct service *s = &d->config->services.list[i];
+
+		for (size_t k = 0; k < s->n_prefixes; k++)
+			if (s->prefixes[k].addr.family == family)
+				return true;
+	}
+	return false;
 }
 
 static void check_forwarding(struct look *look)
@@ -68,19 +90,17 @@ static void check_forwarding(struct look *look)
 		{ AF_INET6, "ipv6", "IPv6", "sysctl -w net.ipv6.conf.all.forwarding=1" },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-		bool wanted = false;
-
-		for (size_t k = 0; k < look->d->config->services.n; k++) {
-			const struct service *s = &look->d->config->services.list[k];
-
-			for (size_t m = 0; m < s->n_prefixes; m++)
-				wanted |= s->prefixes[m].addr.family == families[i].family;
-		}
-		if (wanted && sysctl_read(families[i].name, "all", "forwarding") == 0)
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		if (serves_family(look->d, families[i].family) && sysctl_read(families[i].name, "all", "forwarding") == 0)
 			warn(look, "forwarding", families[i].command, "%s forwarding is off: this host forwards no packet",
 			     families[i].label);
-	}
+}
+
+static void check_events(struct look *look)
+{
+	if (number_read("/proc/sys/net/netfilter/nf_conntrack_events") == 0)
+		warn(look, "events", "sysctl -w net.netfilter.nf_conntrack_events=1",
+		     "conntrack events are off: flows are pinned, but flowpind does not hear of their end");
 }
 
 /* The kernel takes the larger of `all` and the interface's own value. */
@@ -100,77 +120,121 @@ static bool carries_nexthop(const struct daemon *d, uint32_t ifindex)
 	return false;
 }
 
+/* As sysctl(8) wants it: a dot in an interface's name is written as a slash. */
+static void rp_filter_command(const char *ifname, char *ret, size_t size)
+{
+	int n = snprintf(ret, size, "sysctl -w net.ipv4.conf.%s.rp_filter=2", ifname);
+	char *name = ret + strlen("sysctl -w net.ipv4.conf."), *end = ret + n - strlen(".rp_filter=2");
+
+	for (; name < end; name++)
+		if (*name == '.')
+			*name = '/';
+}
+
 static void check_rp_filter(struct look *look)
 {
+	bool everywhere = sysctl_read("ipv4", "all", "rp_filter") == 1, marks = sysctl_read("ipv4", "all", "src_valid_mark") == 1;
 	struct daemon *d = look->d;
 	char command[128];
 
 	for (size_t i = 0; i < d->links.n; i++) {
 		const struct link *l = &d->links.list[i];
+		const char *where = everywhere ? "all" : l->name;
 
 		if (l->loopback || !strict(l->name))
 			continue;
-		if (carries_nexthop(d, l->ifindex)) {
-			snprintf(command, sizeof(command), "sysctl -w net.ipv4.conf.%s.rp_filter=2", l->name);
+		rp_filter_command(where, command, sizeof(command));
+		if (carries_nexthop(d, l->ifindex))
 			warn(look, "rp-filter", command,
-			     "strict rp_filter on %s drops the answers of a nexthop there once it is drained or withdrawn",
-			     l->name);
-		} else if (max(sysctl_read("ipv4", "all", "src_valid_mark"), sysctl_read("ipv4", l->name, "src_valid_mark")) == 1) {
-			snprintf(command, sizeof(command), "sysctl -w net.ipv4.conf.%s.rp_filter=2", l->name);
+			     "strict rp_filter on %s drops the answers of a nexthop there once it is drained or withdrawn", where);
+		else if (marks || sysctl_read("ipv4", l->name, "src_valid_mark") == 1)
 			warn(look, "src-valid-mark", command,
-			     "src_valid_mark with strict rp_filter on %s: pinned packets that arrive there may be dropped",
-			     l->name);
-		}
+			     "src_valid_mark with strict rp_filter on %s: pinned packets that arrive there may be dropped", where);
 	}
 }
+
+/* Whether it stands before ours and takes every packet. */
+static bool is_early_local(const struct daemon *d, const struct rule *r, uint8_t family)
+{
+	return r->family == family && r->action == FR_ACT_TO_TBL && r->table == RT_TABLE_LOCAL &&
+	       r->priority < d->config->numbers.rule_priority && !r->has_mark && !r->src.addr.family && !r->dst.addr.family &&
+	       !r->ip_proto && !r->dport_last && !r->iif[0] && !r->oif[0] && !r->other;
+}
+
+static void check_local_rule(struct look *look)
+{
+	static const struct {
+		uint8_t family;
+		const char *label, *ip;
+	} families[] = { { AF_INET, "IPv4", "ip" }, { AF_INET6, "IPv6", "ip -6" } };
+	struct daemon *d = look->d;
+	uint32_t first = d->config->numbers.rule_priority;
+	char command[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		bool early = false;
+
+		for (size_t k = 0; k < d->rules.n && !early; k++)
+			early = is_early_local(d, &d->rules.list[k], families[i].family);
+		if (early || !serves_family(d, families[i].family))
+			continue;
+		/* Right before ours, and behind whatever others want to come first (l3mdev). */
+		snprintf(command, sizeof(command), "%s rule add priority %u lookup local", families[i].ip, first - 1);
+		warn(look, "local-rule", command,
+		     "%s has no rule for table local before ours at priority %u: packets to this host may be forwarded",
+		     families[i].label, first);
+	}
+}
+
+static const char other_bits[] = "set numbers { mark-mask = ... } in flowpin.conf to bits that nobody uses";
 
 static void check_rules(struct look *look)
 {
 	struct daemon *d = look->d;
-	uint32_t mask = d->config->numbers.mark_mask, first = d->config->numbers.rule_priority;
+	uint32_t mask = d->config->numbers.mark_mask;
 
 	for (size_t i = 0; i < d->rules.n; i++) {
 		const struct rule *r = &d->rules.list[i];
 
 		if (r->has_mark && (r->mark_mask & mask))
-			warn(look, "mark-overlap", "set numbers { mark-mask = ... } in flowpin.conf to bits that nobody uses",
+			warn(look, "mark-overlap", other_bits,
 			     "the rule at priority %u matches mark 0x%x/0x%x, which overlaps our mark-mask 0x%08x", r->priority,
 			     r->mark, r->mark_mask, mask);
-		if (r->action == FR_ACT_TO_TBL && r->table == RT_TABLE_LOCAL && r->priority >= first)
-			warn(look, "local-rule", r->family == AF_INET ? "ip rule add priority 0 lookup local" :
-									   "ip -6 rule add priority 0 lookup local",
-			     "the rule for table local stands at priority %u, behind ours at %u: packets to this host may be "
-			     "forwarded",
-			     r->priority, first);
 	}
 }
 
 static void check_marks(struct look *look)
 {
 	struct daemon *d = look->d;
+	unsigned entries = 0, ids = 0;
+	uint8_t first = 0;
 
-	for (unsigned id = 1; id <= BINDING_ID_MAX; id++)
-		if (d->id_flows[id] && !registry_binding(d->registry, (uint8_t)id))
-			warn(look, "foreign-mark", "",
-			     "%u conntrack entries carry mark 0x%08x, which is no nexthop of ours: that id is not given out while "
-			     "they stand",
-			     d->id_flows[id], mark_of(d, (uint8_t)id));
+	for (unsigned id = BINDING_ID_MAX; id > 0; id--) {
+		if (!d->id_flows[id] || registry_binding(d->registry, (uint8_t)id))
+			continue;
+		entries += d->id_flows[id];
+		first = (uint8_t)id;
+		ids++;
+	}
+	if (ids)
+		warn(look, "foreign-mark", other_bits,
+		     "%u conntrack entries carry mark 0x%08x%s, which is no nexthop of ours: ids are not given out while their "
+		     "marks stand (conntrack -L shows whose they are)",
+		     entries, mark_of(d, first), ids > 1 ? " or another one" : "");
 }
 
+/* One warning for each service and interface. */
 static void check_blind(struct look *look)
 {
 	const struct binding *b;
 	uint8_t cursor = 0;
 
-	while ((b = registry_binding_next(look->d->registry, &cursor))) {
-		struct nexthop_spec spec = binding_spec(b);
-		char text[NEXTHOP_TEXT];
-
+	while ((b = registry_binding_next(look->d->registry, &cursor)))
 		if (b->blind)
-			warn(look, "blind", "",
-			     "service %s: %s cannot be told apart from another nexthop on %s, so its flows are not pinned",
-			     b->service, nexthop_spec_format(&spec, text), b->nexthop->ifname);
-	}
+			warn(look, "blind", "give each an interface (a VLAN) of its own, or an IPv4 address as gateway",
+			     "service %s: several nexthops on %s cannot be told apart (on-link, or IPv6 gateways of IPv4 routes), "
+			     "so their flows are not pinned",
+			     b->service, b->nexthop->ifname);
 }
 
 static void check_translated(struct look *look)
@@ -235,7 +299,8 @@ static bool known_before(const struct warning_list *before, const struct warning
 
 void hostcheck_run(struct daemon *d)
 {
-	static void (*const checks[])(struct look *look) = { check_forwarding, check_rp_filter,	 check_rules,  check_marks,
+	static void (*const checks[])(struct look *look) = { check_forwarding, check_events,	 check_rp_filter,
+							     check_local_rule, check_rules,	 check_marks,
 							     check_blind,      check_translated, check_flowtables,
 							     check_counts };
 	struct look look = { .d = d };
@@ -249,7 +314,8 @@ void hostcheck_run(struct daemon *d)
 
 		if (known_before(&d->warnings, w))
 			continue;
-		log_warning("%s%s%s", w->text, w->command[0] ? "; to mend it: " : "", w->command);
+		if (!strstr(w->code, "full")) /* that was logged when it happened */
+			log_warning("%s%s%s", w->text, w->command[0] ? "; to mend it: " : "", w->command);
 		events_report(d, &(struct event_report){ .kind = "warning" }, "%s", w->text);
 	}
 	d->warnings = look.found;

@@ -52,7 +52,8 @@ int oneshot_remove(const struct config *config, bool overrides_only)
 	_cleanup_(ruleset_freep) struct ruleset *ruleset = NULL;
 	_cleanup_(policy_freep) struct policy *policy = NULL;
 	_cleanup_(closep) int claim = -1;
-	struct policy_model numbers = { 0 };
+	/* None: what stands may have been made with others than those that the configuration has now. */
+	const struct policy_model numbers = { 0 };
 	struct err e = { 0 };
 	size_t removed = 0;
 	int r;
@@ -61,11 +62,6 @@ int oneshot_remove(const struct config *config, bool overrides_only)
 		log_error("flowpind is running here: %s", overrides_only ? "it looks after its overrides itself" :
 									    "use `flowpin teardown`, or stop it first");
 		return FLOWPIN_EXIT_FAILED;
-	}
-	if (config) {
-		numbers.mark_mask = config->numbers.mark_mask;
-		numbers.table_base = config->numbers.table_base;
-		numbers.rule_priority = config->numbers.rule_priority;
 	}
 	/* The packet path first: no mark must lead to a table that is gone. */
 	if (!overrides_only) {

@@ -9,13 +9,14 @@
 #define BATCH 1000
 
 /* What cannot change while flows stand on it: the sentence tells how it can. */
-static int numbers_check(const struct config *old, const struct config *new, struct err *e)
+static int numbers_check(const struct config *old, const struct config *new, const char *path, struct err *e)
 {
 	if (memcmp(&old->numbers, &new->numbers, sizeof(old->numbers)) == 0)
 		return 0;
 	return err_set(e, -EINVAL,
-		       "the numbers section differs from the one that the kernel's marks, tables and rules were made with: run "
-		       "`flowpin teardown` first, which unpins every flow, then start flowpind anew");
+		       "%s: the numbers section differs from the one that the kernel's marks, tables and rules were made with: run "
+		       "`flowpin teardown` first, which unpins every flow, then start flowpind anew",
+		       path);
 }
 
 static int rib_replace(struct daemon *d, const struct config *config, struct err *e)
@@ -117,9 +118,13 @@ static int take_over(struct daemon *d, struct config **config, struct err *e)
 {
 	struct registry_limits limits;
 	struct config *old;
+	bool has_admins;
+	gid_t admins;
 	int r;
 
-	r = rib_replace(d, *config, e);
+	r = daemon_admin_group(*config, &has_admins, &admins, e);
+	if (r == 0)
+		r = rib_replace(d, *config, e);
 	if (r < 0)
 		return r;
 	services_remove(d, *config);
@@ -136,6 +141,7 @@ static int take_over(struct daemon *d, struct config **config, struct err *e)
 				  &(struct control_limits){ .max_clients = d->config->control.max_clients,
 							    .max_clients_per_uid = d->config->control.max_clients_per_uid,
 							    .idle_timeout_ms = 60000 });
+	control_server_admin_set(d->server, has_admins ? &admins : NULL);
 	config_free(old);
 	return 0;
 }
@@ -151,7 +157,7 @@ void reload(struct daemon *d)
 	notify_send("RELOADING=1");
 	r = config_load(d->options.config_path, &config, &e);
 	if (r == 0)
-		r = numbers_check(d->config, config, &e);
+		r = numbers_check(d->config, config, d->options.config_path, &e);
 	if (r == 0)
 		r = take_over(d, &config, &e);
 	if (r < 0) {

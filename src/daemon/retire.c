@@ -12,7 +12,7 @@ static int on_entry(const struct nlmsghdr *nlh _unused_, void *arg)
 }
 
 /* The mark may stand where the flow table cannot see it: in another zone, or in an entry whose event was lost. */
-static bool mark_stands(struct daemon *d, uint8_t id)
+bool retire_mark_stands(struct daemon *d, uint8_t id)
 {
 	char buf[NL_REQUEST_MAX];
 	size_t n = 0;
@@ -36,11 +36,23 @@ static bool counters_stood(struct daemon *d, uint8_t id, const struct ruleset_co
 	return now_ms - d->still[id].since_ms >= idle_ms;
 }
 
+/* Whether a nexthop waits for an id while one that was held back is carried by nobody any more. */
+static bool withheld_freed(const struct daemon *d)
+{
+	size_t n;
+
+	registry_unpinned(d->registry, &n);
+	for (unsigned id = 1; n > 0 && id <= BINDING_ID_MAX; id++)
+		if (d->id_withheld[id] && !d->id_flows[id] && !d->id_unlisted[id])
+			return true;
+	return false;
+}
+
 void retire_tick(struct daemon *d, uint64_t now_ms)
 {
 	struct ruleset_counters *counters = NULL;
+	bool freed = withheld_freed(d);
 	uint8_t cursor = 0, id;
-	bool retired = false;
 
 	if (now_ms - d->counters_read_ms < COUNTERS_EVERY_MS || d->dump)
 		return;
@@ -55,14 +67,15 @@ void retire_tick(struct daemon *d, uint64_t now_ms)
 				break;
 			d->counters_read_ms = now_ms;
 		}
-		if (!counters_stood(d, id, counters, idle_ms, now_ms) || now_ms - b->quiet_ms < idle_ms || mark_stands(d, id))
+		if (!counters_stood(d, id, counters, idle_ms, now_ms) || now_ms - b->quiet_ms < idle_ms || retire_mark_stands(d, id))
 			continue;
 		d->still[id].since_ms = 0;
+		d->id_unlisted[id] = false;
 		registry_retire(d->registry, id, now_ms);
-		retired = true;
+		freed = true;
 	}
 	free(counters);
-	if (retired) {
+	if (freed) {
 		members_apply(d, true); /* a nexthop without an id may have one now */
 		sync_soon(d);
 	}

@@ -211,9 +211,15 @@ static void reserve_busy_ids(struct daemon *d)
 	uint8_t busy[BINDING_ID_MAX];
 	size_t n = 0;
 
-	for (unsigned id = 1; id <= BINDING_ID_MAX; id++)
-		if (d->id_flows[id] && !registry_binding(d->registry, (uint8_t)id))
+	for (unsigned id = 1; id <= BINDING_ID_MAX; id++) {
+		bool bound = registry_binding(d->registry, (uint8_t)id) != NULL;
+
+		if (!bound && d->id_unlisted[id])
+			d->id_unlisted[id] = retire_mark_stands(d, (uint8_t)id);
+		d->id_withheld[id] = !bound && (d->id_flows[id] || d->id_unlisted[id]);
+		if (d->id_withheld[id])
 			busy[n++] = (uint8_t)id;
+	}
 	for (size_t i = 0; i < d->config->services.n; i++) {
 		const struct service *s = &d->config->services.list[i];
 
@@ -223,19 +229,37 @@ static void reserve_busy_ids(struct daemon *d)
 	registry_reserve(d->registry, busy, n);
 }
 
+static void say_unpinned(const struct service *s, const struct rib_member *m, const char *ifname, int code)
+{
+	struct nexthop_spec spec = { .addr = m->gateway };
+	char text[NEXTHOP_TEXT];
+
+	snprintf(spec.ifname, sizeof(spec.ifname), "%s", ifname);
+	log_warning("service %s: %s is not pinned: %s", s->name, nexthop_spec_format(&spec, text),
+		    code == -ENOSPC ? "every id is in use" :
+		    code == -EEXIST ? "its id belongs to another nexthop" :
+		    code == -ERANGE ? "its id does not fit mark-mask" :
+				      strerror(-code));
+}
+
 static void name_member(struct daemon *d, const struct service *s, const struct rib_member *m, uint64_t now_ms)
 {
 	const struct link *link = netstate_link(d, m->ifindex);
 	const char *ifname = link ? link->name : "";
 	bool known = registry_find(d->registry, s->name, &m->gateway, m->ifindex) != NULL;
 	struct nexthop_attributes a;
+	size_t before, after;
 	uint8_t id;
 	int r;
 
+	registry_unpinned(d->registry, &before);
 	attributes_of(m, &a);
 	r = registry_name(d->registry, s, &m->gateway, m->ifindex, ifname, &a, fixed_id(s, m, ifname), now_ms, &id);
 	if (r == 0 && !known)
 		liveness_new_nexthop(d, &m->gateway, m->ifindex);
+	registry_unpinned(d->registry, &after);
+	if (r < 0 && after > before)
+		say_unpinned(s, m, ifname, r);
 }
 
 static void unname_others(struct daemon *d, const struct service *s, const struct rib_member *members, size_t n,

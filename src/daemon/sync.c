@@ -184,12 +184,13 @@ static int overrides_build(struct daemon *d)
 	return 0;
 }
 
-static void repaired(struct daemon *d, const char *what, size_t changes, uint64_t *counter)
+static void repaired(struct daemon *d, enum repair kind, size_t changes)
 {
+	const char *what = kind == REPAIR_RULESET ? "nftables table" : "rules or routes";
 	uint32_t dropped;
 
-	(*counter)++;
-	if (log_limit_pass(&d->limit_repair, clock_now_ms(), &dropped))
+	*(kind == REPAIR_RULESET ? &d->stats.repairs_ruleset : &d->stats.repairs_policy) += 1;
+	if (log_limit_pass(&d->limit_repair[kind], clock_now_ms(), &dropped))
 		log_warning("somebody else changed our %s: %zu objects put back", what, changes);
 	events_report(d, &(struct event_report){ .kind = "repair" }, "our %s was changed by somebody else: %zu objects put back",
 		      what, changes);
@@ -220,7 +221,7 @@ static int policy_write(struct daemon *d, struct err *e)
 		log_warning("%zu rules or routes were refused by the kernel, and are tried again: %s", failed, e->text);
 	d->stats.policy_failed = (uint32_t)failed;
 	if (foreign && changes)
-		repaired(d, "rules or routes", changes, &d->stats.repairs_policy);
+		repaired(d, REPAIR_POLICY, changes);
 	return failed ? -EAGAIN : 0;
 }
 
@@ -270,7 +271,7 @@ static int ruleset_write(struct daemon *d, struct err *e)
 	}
 	d->stats.ruleset_changes += changes;
 	if (foreign && changes) {
-		repaired(d, "nftables table", changes, &d->stats.repairs_ruleset);
+		repaired(d, REPAIR_RULESET, changes);
 		d->unmarked_possible = true; /* packets that passed meanwhile left entries without a mark */
 		d->unmarked_check_ms = clock_now_ms() + RETRY_MS;
 	}

@@ -149,4 +149,31 @@ def repair(topology, owner, talk):
             time.sleep(1.1)  # repairs are logged once a second
 
 
+@case("all at once, both ways", standard)
+@case("all at once, one way", direct_return)
+def everything(topology):
+    with topology(3) as lab:
+        for v in (4, 6):
+            lab.route(["s1", "s2", "s3"], v)
+        d = Daemon(lab, args=["--no-owner"])
+        pools = [TcpPool(lab, target=VIP4), TcpPool(lab, target=VIP6)]
+        for v in (4, 6):
+            lab.route(["s1", "s3"], v)
+        for pool in pools:
+            need(pool.exchange().all_held and pool.on("s2"), f"200 connections open, {pool.target}", pool.result)
+        wait_until(lambda: all(b["state"] == "draining" for b in d.nexthops() if b["nexthop"].endswith("%s2")), BOUND)
+        stood, repairs = standing(lab), d.status()["repairs"]
+        silence(lab, pools)
+        flush_ruleset(lab)
+        delete_rules(lab)
+        delete_routes(lab)
+        wait_until(lambda: standing(lab) == stood, BOUND, "all is as it was")
+        for part in LINES:
+            wait_until(lambda p=part: d.status()["repairs"][p] > repairs[p], BOUND, f"{part}: counted")
+            wait_until(lambda p=part: told(d)[p] > 0, BOUND, f"{part}: logged")
+        for pool in pools:
+            check(pool.exchange(20).all_held, f"200 held, {pool.target}", pool.result)
+        wait_until(d.verify_clean, BOUND, "verify is clean", poll=0.1)
+
+
 main()

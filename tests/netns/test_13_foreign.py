@@ -49,8 +49,9 @@ class Others:
         self.load()
 
     def load(self):
+        # An ICMP error belongs to the entry of the flow that it is about, whoever sends it: those set no bits there.
         before = [f"{self.src} {a} {self.dst} meta mark set meta mark | {p:#x}\n"
-                  f"add rule inet others before {self.src} {a} {self.dst} ct mark set ct mark | {c:#x}"
+                  f"add rule inet others before {self.src} {a} {self.dst} meta l4proto tcp ct mark set ct mark | {c:#x}"
                   for a, p, c in zip(sources(self.lab, self.family), self.packet, self.entry)]
         before.append(f"{self.reply} meta mark set 0x{self.packet_late:x}")
         after = [f"{self.dst} meta mark set meta mark | {self.packet_late:#x}",
@@ -83,6 +84,11 @@ class Others:
     def counters(self):
         text = self.lab.run("gw", "nft list counters table inet others")
         return {m[1]: int(m[2]) for m in re.finditer(r"counter (\w+) \{\s*packets (\d+)", text)}
+
+    def sums(self):
+        """Packets with the marks that others gave them, and without."""
+        c = self.counters()
+        return sum(c[f"right{n}"] for n in range(4)), sum(c[f"wrong{n}"] for n in range(4))
 
     def judge(self, what, answers):
         """answers: whether those pass the gateway."""
@@ -127,6 +133,15 @@ def bits(topology, masks, family):
         others.change(tuple(reversed(masks[1])))
         check(pool.exchange().all_held, "200 held when others set other bits", pool.result)
         others.judge("other bits, in the middle of a connection", answers)
+        others.load()
+        send_too_big(lab, "c", pool, pool.flows)
+        wait_until(lambda: others.sums()[0] >= 200, 5, "200 ICMP errors passed")
+        equal(others.sums()[1], 0, "ICMP errors: in the packet mark, only bits of mark-mask changed")
+        others.load()
+        again = pool.reopen(pool.flows[:40])
+        check(pool.result(again).all_held, "40 connections begin anew from the ports of old ones", pool.result)
+        others.judge("ports used again", answers)
+        others.judge_entries(d, 200, "ports used again")
         # An entry that changes its state meanwhile refuses to be changed, and ends the command.
         wait_until(lambda: lab.conntrack("-U", "-f", f"ipv{family}", "-p", "tcp", "--mark", "0x40/0x40"), 5,
                    "others change connection marks")

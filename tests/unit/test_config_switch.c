@@ -38,10 +38,10 @@ static const struct {
 	{ "switch s1 { " URL " mirror { zone = 0 } }", "zone: '0' is not a number from 1 to 65535" },
 	{ "switch s1 { " URL " mirror { source = 5.5.5.5 destination = \"::1\" interface = e zone = 1 } }",
 	  "mirror of switch 's1': one address is IPv4, the other IPv6" },
-	{ "switch s1 { " URL MIRROR MIRROR " }", "section 'mirror' is there twice" },
+	{ "switch s1 { " URL MIRROR MIRROR " }", "'source' is given twice" },
 	{ "switch s1 { " URL MIRROR " }\nswitch s2 { " URL MIRROR " }", "zone: 101 is that of switch 's1' already" },
 	{ "switch s1 { " URL " }\nswitch s1 { " URL " }", "'s1' is there twice" },
-	{ "instance = a-b", "instance: 'a-b' is no name (1 to 12 letters, digits and '_')" },
+	{ "instance = a-b", "instance: 'a-b' is no name (1 to 11 letters, digits and '_')" },
 	{ "switch s1 { " URL " status-pending = {a, b, c, d, e, f, g} }", "status-pending: more than 6" },
 };
 

@@ -236,12 +236,13 @@ class _Pool:
             self._send(flow)
 
     def _tick(self):
-        if self._interval is None:
+        interval = self._interval  # the test's thread may stop() meanwhile
+        if interval is None:
             return
         for flow in self.flows:
             if flow.state == "up" and flow.answered == flow.sent:
                 self._send(flow)
-        self.loop.after(self._interval, self._tick)
+        self.loop.after(interval, self._tick)
 
     def _request(self, flow):
         return _pad(f"{flow.sent} {self.answer_size}".encode(), self.request_size)

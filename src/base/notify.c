@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "base/notify.h"
+
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include "base/macros.h"
 #include "base/parse.h"
-#include "daemon/daemon.h"
 
 void notify_send(const char *text)
 {

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <string.h>
+#include "eapi/reading_internal.h"
+#include "eapi/topology.h"
+
+bool routes_each(struct json_object *model, const char *vrf,
+		 void (*fn)(const struct ip_prefix *p, struct json_object *route, void *arg), void *arg)
+{
+	struct json_object *vrfs = eapi_json_get(model, "vrfs");
+	struct json_object *routes = vrfs ? eapi_json_get(eapi_json_get(vrfs, vrf), "routes") : eapi_json_get(model, "routes");
+
+	/* A VRF without this table is one without routes. */
+	if (json_object_is_type(vrfs, json_type_object) && !routes)
+		return true;
+	if (!json_object_is_type(routes, json_type_object))
+		return false;
+	json_object_object_foreach(routes, key, route)
+	{
+		struct ip_prefix p;
+
+		if (ip_prefix_parse(key, &p) == 0)
+			fn(&p, route, arg);
+	}
+	return true;
+}
+
+static int via_compare(const void *a, const void *b)
+{
+	const struct via *x = a, *y = b;
+	int r = ip_addr_compare(&x->addr, &y->addr);
+
+	return r ? r : strcmp(x->interface, y->interface);
+}
+
+int route_read_vias(struct json_object *route, struct route *ret_route)
+{
+	struct json_object *vias = eapi_json_get(route, "vias");
+	size_t n = json_object_is_type(vias, json_type_array) ? json_object_array_length(vias) : 0;
+	struct route r = { .via = calloc(n + 1, sizeof(*r.via)) };
+
+	if (!r.via)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *o = json_object_array_get_idx(vias, i);
+		const char *addr = eapi_json_text(eapi_json_get(o, "nexthopAddr"));
+		const char *interface = eapi_json_text(eapi_json_get(o, "interface"));
+		struct via *v = &r.via[r.n++];
+
+		if (interface)
+			interface_normalize(interface, v->interface);
+		if (addr && addr[0] && reading_parse_addr(addr, &v->addr) < 0)
+			v->addr = (struct ip_addr){ 0 };
+	}
+	if (r.n > 1)
+		qsort(r.via, r.n, sizeof(*r.via), via_compare);
+	*ret_route = r;
+	return 0;
+}
+
+struct best {
+	const struct ip_addr *dst;
+	struct json_object *route;
+	int len;
+};
+
+static void pick(const struct ip_prefix *p, struct json_object *route, void *arg)
+{
+	struct best *b = arg;
+
+	if (ip_prefix_contains_addr(p, b->dst) && (int)p->len > b->len) {
+		b->len = p->len;
+		b->route = route;
+	}
+}
+
+int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst, struct route *ret_route)
+{
+	struct best b = { .dst = dst, .len = -1 };
+
+	if (!routes_each(model, vrf, pick, &b))
+		return -EBADMSG;
+	return b.route ? route_read_vias(b.route, ret_route) : -ENOENT;
+}
+
+bool route_equal(const struct route *a, const struct route *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (via_compare(&a->via[i], &b->via[i]) != 0)
+			return false;
+	return true;
+}
+
+void route_clear(struct route *r)
+{
+	free(r->via);
+	*r = (struct route){ 0 };
+}

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""nft/flowpin.nft is what `nft list table inet flowpin` prints for the configuration of the demo, and nft can print the table
+in every way it has, whatever the configuration.
+
+    FLOWPIN_WRITE=1 tests/netns/test_23_listing.py     # writes nft/flowpin.nft anew; its comments stay"""
+
+import importlib.machinery
+import importlib.util
+import json
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from flowlab import *  # noqa
+
+FILE = os.path.join(ROOT, "nft", "flowpin.nft")
+LISTINGS = ("nft list ruleset", "nft -t list ruleset", "nft -s list ruleset", "nft -a list ruleset", "nft -n list ruleset",
+            "nft -y list ruleset", "nft -j list ruleset", "nft list table inet flowpin", "nft list maps", "nft list sets",
+            "nft list chains", "nft list counters")
+KINDS = """service web {
+    prefix       = {1.1.1.1/32, 1.1.2.0/24, 2001:db8::1/128, 2001:db8:2::/48}
+    protocol     = {tcp, udp, sctp}
+    port         = {80, 443, 8000-8100}
+    idle-timeout = 90s
+}
+service with-a_dash {
+    prefix       = 1.1.1.0/24
+}
+service any {
+    prefix       = {0.0.0.0/0, ::/0}
+    protocol     = udp
+    idle-timeout = 1h
+    on-withdraw  = hold
+}
+limits { max-pins = 50k }
+numbers { mark-mask = 0x00ff0000 }
+"""
+
+
+def demo():
+    """The configuration and the network of tests/demo, without its routing daemon."""
+    folder = os.path.join(ROOT, "tests", "demo")
+    sys.path.append(folder)
+    loader = importlib.machinery.SourceFileLoader("demo", os.path.join(folder, "demo"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("demo", loader))
+    loader.exec_module(module)
+    return module.CONFIG
+
+
+def network():
+    lab = Lab()
+    try:
+        lab.client, lab.gateway, lab.sources = "client", "gateway", {4: ["10.0.0.2"], 6: []}
+        lab.ns("client")
+        lab.ns("gateway", forward=True)
+        lab.link("client", "gateway", a_addrs=["10.0.0.2/24"], b_addrs=["10.0.0.1/24"])
+        lab.ip("client", "route add default via 10.0.0.1")
+        for n in (1, 2, 3):
+            name = f"server{n}"
+            lab.ns(name)
+            lab.link("gateway", name, a_addrs=[f"10.1.{n}.1/24"], b_addrs=[f"10.1.{n}.2/24"])
+            lab.address(name, "lo", f"{VIP4}/32")
+            lab.ip(name, f"route add default via 10.1.{n}.1")
+            lab.servers.append(name)
+            lab.nexthops[name, 4] = (f"10.1.{n}.2", name)
+        lab.route(lab.servers)
+        return lab
+    except BaseException:
+        lab.close()
+        raise
+
+
+def elements_of_pins(text):
+    return re.sub(r"(\tmap pin[46] \{\n(?:\t\t(?!elements)[^\n]*\n)*)\t\telements = \{.*?\n?[^\n]*\}\n(?=\t\})", r"\1", text,
+                  flags=re.S)
+
+
+def normal(text):
+    """Without what changes while it runs: counters, expiry, and the pins themselves."""
+    text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#")).strip() + "\n"
+    # Where the kernel has them, the table has an owner.
+    text = re.sub(r"^\tflags owner.*\n", "", text.replace(" # progname flowpind", ""), flags=re.M)
+    text = re.sub(r"packets \d+ bytes \d+", "packets 0 bytes 0", elements_of_pins(text))
+    return re.sub(r" expires [0-9a-z]+", "", text)
+
+
+def first_difference(a, b):
+    a, b = a.splitlines(), b.splitlines()
+    for i in range(max(len(a), len(b))):
+        pair = a[i:i + 1], b[i:i + 1]
+        if pair[0] != pair[1]:
+            return f"line {i + 1}: printed {''.join(pair[0])!r}, in the file {''.join(pair[1])!r}"
+    return "none"
+
+
+@case("nft/flowpin.nft")
+def listing():
+    with network() as lab:
+        d = Daemon(lab, demo())
+        wait_until(lambda: len(d.nexthops()) == 3, 5, "three nexthops")
+        with open(FILE, encoding="utf-8") as f:
+            written = f.read()
+        printed = normal(lab.run("gateway", "nft list table inet flowpin"))
+        if os.environ.get("FLOWPIN_WRITE"):
+            head = "".join(line for line in written.splitlines(True) if line.startswith("#"))
+            with open(FILE, "w", encoding="utf-8") as f:
+                f.write(head + printed)
+            written = head + printed
+        need(printed == normal(written), "the file is what nft prints", lambda: first_difference(printed, normal(written)))
+        pool = TcpPool(lab, 200)
+        need(pool.result().all_held, "200 connections open", pool.result)
+        pool.exchange()
+        loaded = lab.run("gateway", "nft list table inet flowpin")
+        check(len(re.findall(r"\bexpires\b", loaded)) == 200, "with 200 pins in it")
+        check(re.search(r"packets [1-9]", loaded), "and counters that count")
+        equal(first_difference(normal(loaded), normal(written)), "none", "it is the same but for what changes")
+        names = re.findall(r"^\t(?:set|map|chain|counter) (\S+) \{", written, re.M)
+        comments = "".join(line for line in written.splitlines(True) if line.startswith("#"))
+        for name in sorted({re.sub(r"_[0-9]$", "_<id>", re.sub(r"_web$", "_<service>", n)) for n in names}):
+            check(re.search(rf"^#   (?:set|map|chain|counter) {re.escape(name)}  +\S", comments, re.M), f"the file says what {name} is")
+
+
+@case("every listing works")
+def listings():
+    with standard(3) as lab:
+        for v in (4, 6):
+            lab.route(["s1", "s2", "s3"], v)
+            lab.route(["s1", "s2"], v, prefix="default")
+        d = Daemon(lab, KINDS)
+        wait_until(lambda: len(d.nexthops()) >= 9, 5)
+        pools = [TcpPool(lab, 50), TcpPool(lab, 50, target=VIP6), UdpPool(lab, 50)]
+        for pool in pools:
+            need(pool.result().all_held, f"50 flows, {pool.target}", pool.result)
+        d.flowpin("drain", lab.nexthop("s2"), "web")
+        for command in LISTINGS:
+            try:
+                out = lab.run("gw", command)
+                check("flowpin" in out, command, out)
+            except CommandFailed as e:
+                check(False, command, e)
+        tables = json.loads(lab.run("gw", "nft -j list ruleset"))["nftables"]
+        check(any(item.get("map", {}).get("name") == "pin4" for item in tables), "the JSON listing has the pins")
+        lab.nft("gw", "add table inet other\nadd chain inet other c { type filter hook input priority 0; }\n")
+        saved = lab.run("gw", "nft list table inet other")
+        lab.run("gw", "nft delete table inet other")
+        lab.nft("gw", saved)
+        check("table inet other" in lab.run("gw", "nft list tables"), "a single table that was saved loads beside ours")
+        check(d.verify_clean(), "verify is clean")
+        for pool in pools:
+            check(pool.exchange().all_held, f"all held, {pool.target}", pool.result)
+
+
+main()
