@@ -89,7 +89,20 @@ $(TOOLS): $(BUILD)/tests/tools/%: tests/tools/%.c
 	@echo "  TOOL  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
 
-tests: all $(CMOCKA_TESTS) $(TOOLS) ## build the tests
+# The simulated switch: shares no code with src/.
+EOS_SIM  := $(BUILD)/tests/eos-sim/eos-sim
+SIM_PKGS := libmicrohttpd json-c
+$(EOS_SIM): $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/eos-sim/*.c))
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(SIM_PKGS) 2>/dev/null) -lpthread
+
+$(BUILD)/tests/eos-sim/%.o: tests/eos-sim/%.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(HARDENING) $(SANFLAGS) $(CFLAGS) \
+		$(shell pkg-config --cflags $(SIM_PKGS) 2>/dev/null) -MMD -MP -c -o $@ $<
+
+tests: all $(EOS_SIM) $(CMOCKA_TESTS) $(TOOLS) ## build the tests
 
 benches: $(BENCHES)
 

@@ -19,10 +19,14 @@
 #define RECEIVE_BUFFER (16 * 1024 * 1024)
 #define TICK_MS 1000
 #define READS_PER_WAKEUP (MIRROR_RECORDS_MAX / RECEIVE_VECTOR)
+/* After a wakeup the next packets are left to gather, so that flowpind gets few messages with many records. */
+#define GATHER_US 1000
+/* Foreign packets cost at most 256 in that time, whoever sends them. */
+#define FOREIGN_PAUSE_US 10000
 #define TOLD_EVERY_MS 60000
 
 /* What is handed on goes first, so that what arrives cannot keep it from leaving. */
-enum { PRIORITY_SIGNAL, PRIORITY_HANDOFF, PRIORITY_RECEIVE, PRIORITY_COUNT };
+enum { PRIORITY_SIGNAL, PRIORITY_HANDOFF, PRIORITY_RECEIVE, PRIORITY_FOREIGN, PRIORITY_COUNT };
 
 struct arguments {
 	const char *config_path, *socket_path;
@@ -34,7 +38,8 @@ struct source {
 	struct mirror *mirror;
 	const struct switch_config *config;
 	struct mirror_receiver *receiver;
-	struct event *ev;
+	struct event *ev_packets, *ev_foreign;
+	struct event *ev_gather, *ev_pause; /* timers that listen to the two again */
 	struct mirror_counters counters, told; /* told: when the log spoke of them last */
 	struct log_limit limit_told, limit_error;
 	bool missing_told; /* that there is no such interface */
@@ -154,19 +159,53 @@ static void drops_tell(struct source *s)
 	log_warning("mirror of %s: dropped since this was last said: %s", s->config->name, text.data);
 }
 
+static void listen_later(struct event *timer, suseconds_t us)
+{
+	struct timeval tv = { .tv_usec = us };
+
+	event_add(timer, &tv);
+}
+
+static void on_listen(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	event_add(arg, NULL);
+}
+
+static void receive_failed(struct source *s, int code)
+{
+	uint32_t dropped;
+
+	if (code < 0 && log_limit_pass(&s->limit_error, clock_now_ms(), &dropped))
+		log_warning("mirror of %s: %s", s->config->name, strerror(-code));
+}
+
 static void on_packets(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct source *s = arg;
 	struct mirror *m = s->mirror;
-	uint32_t dropped;
 	int n = RECEIVE_VECTOR;
 
 	batch_reset(m->batch);
 	for (int i = 0; i < READS_PER_WAKEUP && n == RECEIVE_VECTOR; i++)
 		n = mirror_receiver_read(s->receiver, m->batch, &s->counters);
-	if (n < 0 && log_limit_pass(&s->limit_error, clock_now_ms(), &dropped))
-		log_warning("mirror of %s: %s", s->config->name, strerror(-n));
-	handoff_flows(m->handoff, s->config->name, m->batch->records, m->batch->n, &s->counters);
+	receive_failed(s, n);
+	if (m->batch->n > 0)
+		handoff_flows(m->handoff, s->config->name, m->batch->records, m->batch->n, &s->counters);
+	if (n == RECEIVE_VECTOR)
+		event_add(s->ev_packets, NULL);
+	else
+		listen_later(s->ev_gather, GATHER_US);
+}
+
+static void on_foreign(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct source *s = arg;
+	int n = RECEIVE_VECTOR;
+
+	for (int i = 0; i < READS_PER_WAKEUP && n == RECEIVE_VECTOR; i++)
+		n = mirror_receiver_foreign_read(s->receiver, &s->counters);
+	receive_failed(s, n);
+	listen_later(s->ev_pause, FOREIGN_PAUSE_US);
 }
 
 /* 0, also while the interface is missing; -ESTALE when only a new process can go on. */
@@ -318,6 +357,23 @@ static size_t neighbours_of(const struct config *c, const char *ifname, struct m
 	return n;
 }
 
+static int source_listen(struct source *s)
+{
+	struct event_base *base = s->mirror->base;
+
+	s->ev_packets = event_new(base, mirror_receiver_fd(s->receiver), EV_READ, on_packets, s);
+	s->ev_foreign = event_new(base, mirror_receiver_foreign_fd(s->receiver), EV_READ, on_foreign, s);
+	if (!s->ev_packets || !s->ev_foreign)
+		return -ENOMEM;
+	s->ev_gather = evtimer_new(base, on_listen, s->ev_packets);
+	s->ev_pause = evtimer_new(base, on_listen, s->ev_foreign);
+	if (!s->ev_gather || !s->ev_pause)
+		return -ENOMEM;
+	event_priority_set(s->ev_packets, PRIORITY_RECEIVE);
+	event_priority_set(s->ev_foreign, PRIORITY_FOREIGN);
+	return event_add(s->ev_packets, NULL) < 0 || event_add(s->ev_foreign, NULL) < 0 ? -ENOMEM : 0;
+}
+
 static int source_open(struct mirror *m, struct source *s, const struct switch_config *config, struct err *e)
 {
 	const struct switch_mirror *c = &config->mirror;
@@ -338,12 +394,7 @@ static int source_open(struct mirror *m, struct source *s, const struct switch_c
 	r = mirror_receiver_new(&o, &s->receiver, e);
 	if (r < 0)
 		return err_wrap(e, "mirror of %s", config->name);
-	s->ev = event_new(m->base, mirror_receiver_fd(s->receiver), EV_READ | EV_PERSIST, on_packets, s);
-	if (!s->ev)
-		return err_set(e, -ENOMEM, "out of memory");
-	event_priority_set(s->ev, PRIORITY_RECEIVE);
-	event_add(s->ev, NULL);
-	return 0;
+	return source_listen(s) < 0 ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
 /* The one thing that needs a privilege, which is given up behind it, before the first packet is received. */
@@ -364,21 +415,27 @@ static int sources_open(struct mirror *m, struct err *e)
 	return r;
 }
 
+static void events_free(struct event *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i])
+			event_free(list[i]);
+}
+
 static void stop(struct mirror *m)
 {
+	struct event *own[] = { m->ev_tick, m->ev_watchdog };
+
 	for (size_t i = 0; m->sources && i < m->n_sources; i++) {
-		if (m->sources[i].ev)
-			event_free(m->sources[i].ev);
-		mirror_receiver_free(m->sources[i].receiver);
+		struct source *s = &m->sources[i];
+		struct event *list[] = { s->ev_packets, s->ev_foreign, s->ev_gather, s->ev_pause };
+
+		events_free(list, ARRAY_SIZE(list));
+		mirror_receiver_free(s->receiver);
 	}
 	handoff_free(m->handoff);
-	for (size_t i = 0; i < ARRAY_SIZE(m->ev_signals); i++)
-		if (m->ev_signals[i])
-			event_free(m->ev_signals[i]);
-	if (m->ev_tick)
-		event_free(m->ev_tick);
-	if (m->ev_watchdog)
-		event_free(m->ev_watchdog);
+	events_free(m->ev_signals, ARRAY_SIZE(m->ev_signals));
+	events_free(own, ARRAY_SIZE(own));
 	if (m->base)
 		event_base_free(m->base);
 	free(m->sources);

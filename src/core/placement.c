@@ -104,8 +104,7 @@ static void point_to(struct placement *p, struct placement_entry *e,
 	if (!e->present)
 		return;
 	p->totals.removed[PLACEMENT_MOVED] += e->exposed;
-	e->adopted = e->read = false;
-	e->packets = e->bytes = 0;
+	e->adopted = false;
 	e->moved_ms = now_ms;
 	placement_state_set(p, e, PLACEMENT_STATE_UNKNOWN, now_ms);
 	placement_wish_changed(p, e, PLACEMENT_MOVED);
@@ -229,7 +228,7 @@ int placement_enter(struct placement *p, const struct tuple *t, const struct pla
 	else
 		placement_sort_in(p, e, now_ms);
 	if (f->bytes > 0)
-		return placement_account(p, t, f->bytes, now_ms) < 0 ? -ENOENT : fresh;
+		placement_account(p, t, f->bytes, now_ms);
 	return fresh;
 }
 

@@ -58,7 +58,8 @@ struct placement_entry {
 	bool told;     /* the wish that stands was taken by the flowpin-eapi that is attached */
 	bool adopted, conflict;
 	bool alive;    /* a counter moved since the last placement_idle() */
-	bool read;     /* the switch's counters were read since it was chosen: they have a base */
+	bool read;     /* the switch's counters were read: they have a base */
+	bool from_zero; /* they had not begun when it was chosen */
 	bool accounted; /* so were conntrack's */
 	bool measured;  /* in this interval, by either */
 	bool rated;     /* in an interval before */

@@ -22,14 +22,14 @@ static uint64_t grown(uint64_t before, uint64_t now)
 	return now >= before ? now - before : now;
 }
 
-/* Counters only grow, so one that stands still over a gap in the readings proves silence. But
- * nobody's end is judged by the first reading after a gap, or after a counter began anew. */
+/* Counters only grow, so one that stands still proves silence, also over a gap; and one that began
+ * anew and stands at zero goes on being silent. But after a long gap nobody's end is judged by the
+ * first reading. */
 static void counters_take(struct placement *p, struct placement_entry *e,
 			  const struct placement_observation *o, uint64_t now_ms)
 {
 	uint64_t gap_ms = p->options.idle_timeout_ms;
-	bool based = e->read || (e->present && !e->adopted);
-	bool anew = o->packets < e->packets || o->bytes < e->bytes;
+	bool based = e->read || e->from_zero;
 	bool moved = o->packets != e->packets || o->bytes != e->bytes;
 
 	if (based)
@@ -38,7 +38,7 @@ static void counters_take(struct placement *p, struct placement_entry *e,
 	if (based && moved && o->packets > 0) {
 		e->alive = true;
 		e->moved_ms = now_ms;
-	} else if (anew || (e->read && since_ms(e->read_ms, now_ms) > gap_ms)) {
+	} else if (e->read && since_ms(e->read_ms, now_ms) > gap_ms) {
 		e->moved_ms = now_ms;
 	}
 	e->packets = o->packets;
@@ -80,6 +80,7 @@ static void unversioned(struct placement *p, struct placement_entry *e,
 			const struct placement_observation *o, uint64_t now_ms)
 {
 	if (e->present || e->exposed) {
+		e->from_zero &= e->exposed;
 		e->exposed = true;
 		return;
 	}

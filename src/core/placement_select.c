@@ -123,8 +123,12 @@ void placement_choose(struct placement *p, struct placement_entry *e, enum place
 	e->present = true;
 	e->adopted = reason == PLACEMENT_ADOPTED;
 	e->chosen_ms = e->moved_ms = now_ms;
-	e->read = e->alive = false;
-	e->packets = e->bytes = 0;
+	e->alive = false;
+	e->from_zero = !e->exposed;
+	if (e->from_zero) {
+		e->read = false;
+		e->packets = e->bytes = 0;
+	}
 	e->class = PLACEMENT_CLASS_NONE;
 	e->retry_ms = 0;
 	e->intervals = 0;

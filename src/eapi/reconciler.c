@@ -153,7 +153,7 @@ int reconciler_wish(struct reconciler *r, const struct wish *w, uint64_t now_ms)
 	f->idle_ms = w->idle_timeout_ms;
 	f->wish_ms = now_ms;
 	f->refusal = REFUSAL_NONE;
-	f->refusals = 0;
+	f->refusals = f->mismatches = 0;
 	f->retry_ms = 0;
 	f->expired = f->dry = false;
 	f->dirty = true;

@@ -36,8 +36,10 @@ static int add_item(struct batch *b, const struct rec_flow *f, size_t from)
 {
 	struct batch_item *list = vec_reserve(b->item, b->n, &b->cap, sizeof(*list));
 
-	if (!list)
+	if (!list) {
+		b->commands.failed = true; /* it is not sent */
 		return -ENOMEM;
+	}
 	b->item = list;
 	list[b->n++] = (struct batch_item){
 		.tuple = f->tuple, .from = from, .to = b->commands.n, .version = f->version, .nexthop = f->nexthop

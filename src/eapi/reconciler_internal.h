@@ -14,6 +14,9 @@
 #define FAMILY_STREAK 3	      /* refusals in a row that tell of the address family, not of the flow */
 #define FAMILY_MS 60000
 
+/* After so many repairs the model, and not the flow, is taken for what is wrong. */
+#define MISMATCHES_MAX 3
+
 enum refusal { REFUSAL_NONE, REFUSAL_FLOW, REFUSAL_FULL };
 
 struct rec_flow {
@@ -38,6 +41,7 @@ struct rec_flow {
 	bool expired;	 /* it left by itself; not written again for this version */
 	enum flow_status status;
 	char text[RECONCILER_TEXT];
+	uint32_t mismatches; /* readings that said something else than what was written */
 	bool has_counters;
 	uint64_t packets, bytes;
 	uint64_t moved_ms;    /* when they last changed */

@@ -2,6 +2,7 @@
 #include "mirror/handoff.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -237,18 +238,54 @@ static void packet_end(struct handoff *h)
 		flush(h);
 }
 
+/* The packet of this account that was begun last, if it waits and may be filled up; else NULL. */
+static struct packet *packet_open(struct handoff *h, const struct mirror_counters *account)
+{
+	for (uint32_t i = h->n; i-- > 0;) {
+		struct packet *p = &h->packets[(h->first + i) % HANDOFF_PACKETS];
+
+		if (p->account == account)
+			return clock_now_ms() - p->begun_ms <= HANDOFF_MERGE_MS ? p : NULL;
+	}
+	return NULL;
+}
+
+/* False when there is no room. */
+static bool packet_merge(struct packet *p, const struct mirror_record *record)
+{
+	for (uint32_t i = 0; i < p->records; i++) {
+		if (memcmp(&p->wire.records[i], record, offsetof(struct mirror_record, flags)) == 0) {
+			p->wire.records[i].flags |= record->flags;
+			p->account->dropped[MIRROR_DROP_REPEATED]++;
+			return true;
+		}
+	}
+	if (p->records == MIRROR_RECORDS_MAX)
+		return false;
+	p->wire.records[p->records++] = *record;
+	p->wire.header.count = (uint16_t)p->records;
+	p->len += sizeof(*record);
+	return true;
+}
+
 void handoff_flows(struct handoff *h, const char *switch_name, const struct mirror_record *records, uint32_t n,
 		   struct mirror_counters *account)
 {
-	struct packet *p;
+	struct packet *p = packet_open(h, account);
 
-	if (n == 0 || n > MIRROR_RECORDS_MAX)
+	if (n > MIRROR_RECORDS_MAX)
 		return;
-	p = packet_begin(h, switch_name, MIRROR_KIND_FLOWS, n);
-	p->account = account;
-	p->records = n;
-	memcpy(p->wire.records, records, n * sizeof(*records));
-	p->len = sizeof(p->wire.header) + n * sizeof(*records);
+	while (p && n > 0 && packet_merge(p, records)) {
+		records++;
+		n--;
+	}
+	if (n > 0) {
+		p = packet_begin(h, switch_name, MIRROR_KIND_FLOWS, n);
+		p->account = account;
+		p->records = n;
+		memcpy(p->wire.records, records, n * sizeof(*records));
+		p->len = sizeof(p->wire.header) + n * sizeof(*records);
+	}
 	packet_end(h);
 }
 

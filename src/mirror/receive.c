@@ -10,7 +10,6 @@
 
 #define IP4_HEADER_MAX 60
 #define PACKET_MAX (IP4_HEADER_MAX + MIRROR_SNAP)
-#define FOREIGN_BUDGET 16
 
 /* One socket with what it counted last. */
 struct tap {
@@ -25,8 +24,7 @@ struct mirror_receiver {
 	bool ip4;
 	struct mirror_format format;
 	struct tap packets;
-	/* What is not ours is counted by a second socket with next to no receive buffer: it fills up and the kernel counts the rest. */
-	struct tap foreign;
+	struct tap foreign; /* what is not ours, for being counted */
 	struct mmsghdr messages[RECEIVE_VECTOR];
 	struct iovec vectors[RECEIVE_VECTOR];
 	uint8_t buffers[RECEIVE_VECTOR][PACKET_MAX];
@@ -92,7 +90,6 @@ static void buffer_grow(int fd, uint32_t size)
 int mirror_receiver_new(const struct mirror_receiver_options *options, struct mirror_receiver **ret_receiver, struct err *e)
 {
 	_cleanup_(mirror_receiver_freep) struct mirror_receiver *r = calloc(1, sizeof(*r));
-	const int smallest = 0;
 	int result;
 
 	if (!r)
@@ -114,7 +111,6 @@ int mirror_receiver_new(const struct mirror_receiver_options *options, struct mi
 	if (result < 0)
 		return result;
 	buffer_grow(r->packets.fd, options->receive_buffer);
-	(void)setsockopt(r->foreign.fd, SOL_SOCKET, SO_RCVBUF, &smallest, sizeof(smallest));
 	*ret_receiver = TAKE_PTR(r);
 	return 0;
 }
@@ -205,6 +201,21 @@ static void count(struct mirror_counters *c, enum mirror_drop why, uint32_t n)
 	c->dropped[why] += n;
 }
 
+int mirror_receiver_foreign_fd(const struct mirror_receiver *r)
+{
+	return r->foreign.fd;
+}
+
+int mirror_receiver_foreign_read(struct mirror_receiver *r, struct mirror_counters *c)
+{
+	int n = recvmmsg(r->foreign.fd, r->messages, RECEIVE_VECTOR, MSG_DONTWAIT, NULL);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	count(c, MIRROR_DROP_FOREIGN, (uint32_t)n);
+	return n;
+}
+
 /* The kernel's number has 32 bits and wraps; the difference does not mind. */
 static uint32_t tap_lost(struct tap *t)
 {
@@ -216,12 +227,8 @@ static uint32_t tap_lost(struct tap *t)
 
 void mirror_receiver_count(struct mirror_receiver *r, struct mirror_counters *c)
 {
-	char byte;
-
 	if (r->ifindex == 0)
 		return;
 	count(c, MIRROR_DROP_OVERRUN, tap_lost(&r->packets));
-	for (int i = 0; i < FOREIGN_BUDGET && recv(r->foreign.fd, &byte, sizeof(byte), MSG_DONTWAIT) >= 0; i++)
-		count(c, MIRROR_DROP_FOREIGN, 1);
 	count(c, MIRROR_DROP_FOREIGN, tap_lost(&r->foreign));
 }

@@ -6,8 +6,7 @@
 #include "mirror/batch.h"
 #include "mirror/decode.h"
 
-/* The mirror of one switch: a raw GRE socket on one interface, filtered in the kernel by the outer addresses, so that packets of
- * others cost the program nothing. Each switch has a receive buffer of its own: one that floods does not silence another. */
+/* The mirror of one switch: a raw GRE socket on one interface, filtered in the kernel by the outer addresses. Each switch has a receive buffer of its own: one that floods does not silence another. */
 
 struct mirror_pair {
 	struct ip_addr source, destination; /* of one family */
@@ -44,8 +43,13 @@ int mirror_receiver_fd(const struct mirror_receiver *r);
  * blocks. Returns how many packets there were, 0 for none, or a negative errno of recvmmsg(2). */
 int mirror_receiver_read(struct mirror_receiver *r, struct batch *b, struct mirror_counters *c) _must_check_;
 
-/* Adds to c what the kernel dropped since the last call: no room in the receive buffer, and packets from the mirror's
- * source to another destination or to its destination from another source that belong to no mirror. */
+/* The same for packets from the mirror's source to another destination, or to its destination from another source, that belong to no
+ * mirror on the interface: they are counted and thrown away. */
+int mirror_receiver_foreign_fd(const struct mirror_receiver *r);
+int mirror_receiver_foreign_read(struct mirror_receiver *r, struct mirror_counters *c) _must_check_;
+
+/* Adds to c what had no room in the two receive buffers since the last call. Newer kernels look at the room before the filter, so
+ * while a buffer is full packets are counted that the filter would have refused. */
 void mirror_receiver_count(struct mirror_receiver *r, struct mirror_counters *c);
 
 /* The size of the receive buffer that the kernel granted. */

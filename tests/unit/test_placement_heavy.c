@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <time.h>
+#include "unit/placement_fixture.h"
+
+/* Policy heavy, and what rejections teach. */
+
+#define INTERVAL (10 * SECOND)
+
+/* A world of flows with rates. What is in the switch is counted there, the rest by conntrack. */
+enum { FLOWS = 10000, LARGEST = 1000 };
+struct world {
+	uint64_t rate[FLOWS]; /* bytes a second */
+	uint64_t ct_bytes[FLOWS], switch_bytes[FLOWS], lag_bytes[FLOWS];
+	bool was_in[FLOWS];
+};
+
+/* Rank r of the flows carries what is proportional to 1/r; the order is shuffled. */
+static void world_make(struct world *w, uint64_t *rng)
+{
+	memset(w, 0, sizeof(*w));
+	for (uint32_t i = 0; i < FLOWS; i++)
+		w->rate[i] = 100000000 / (i + 1);
+	for (uint32_t i = FLOWS - 1; i > 0; i--) {
+		uint32_t k = (uint32_t)(random_next(rng) >> 33) % (i + 1);
+		uint64_t rate = w->rate[i];
+
+		w->rate[i] = w->rate[k];
+		w->rate[k] = rate;
+	}
+}
+
+static bool is_large(const struct world *w, uint32_t i)
+{
+	return w->rate[i] >= 100000000 / LARGEST;
+}
+
+/* One interval passes; the switch's counters are read with what they showed up to 3 s before. */
+static void world_run(struct world *w, struct placement *p, uint64_t *rng, uint64_t now_ms)
+{
+	for (uint32_t i = 0; i < FLOWS; i++) {
+		uint64_t bytes = w->rate[i] * INTERVAL / SECOND;
+		uint64_t lag = w->rate[i] * (random_next(rng) >> 32) % 3;
+		struct tuple t = flow_number(i);
+
+		if (is_in(p, t)) {
+			w->switch_bytes[i] += bytes;
+			assert_int_equal(observe_counters(p, t, w->switch_bytes[i] / 100,
+							  w->switch_bytes[i] - lag, now_ms), 0);
+		} else {
+			w->ct_bytes[i] += bytes;
+			w->switch_bytes[i] = 0;
+		}
+		assert_int_equal(placement_account(p, &t, w->ct_bytes[i], now_ms), 0);
+	}
+	placement_interval(p, now_ms);
+	tell_all(p, now_ms);
+}
+
+static uint32_t large_ones_in(const struct world *w, const struct placement *p)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < FLOWS; i++)
+		n += is_large(w, i) && is_in(p, flow_number(i));
+	return n;
+}
+
+static void test_largest_within_two_intervals(void **state)
+{
+	static struct world w;
+	struct placement_options o = options_of(PLACEMENT_POLICY_HEAVY, LARGEST);
+	_cleanup_(placement_freep) struct placement *p = NULL;
+	uint64_t rng = 42, evicted;
+
+	(void)state;
+	world_make(&w, &rng);
+	p = placement_made(&o);
+	placement_attach(p);
+	/* The flows are older than the first interval: conntrack's totals are of half an hour. */
+	for (uint32_t i = 0; i < FLOWS; i++) {
+		struct placement_facts f = facts_of(0);
+
+		w.ct_bytes[i] = w.rate[i] * 1800;
+		offer(p, flow_number(i), &f, 1800 * SECOND);
+	}
+	tell_all(p, 1800 * SECOND);
+	assert_int_equal(numbers_of(p).desired, 0);
+	world_run(&w, p, &rng, 1800 * SECOND + INTERVAL);
+	world_run(&w, p, &rng, 1800 * SECOND + 2 * INTERVAL);
+	assert_int_equal(large_ones_in(&w, p), LARGEST);
+	assert_int_equal(numbers_of(p).desired, LARGEST);
+	/* Constant rates: from here on nothing goes in or out. */
+	evicted = numbers_of(p).removed[PLACEMENT_EVICTED];
+	for (uint64_t i = 3; i < 40; i++)
+		world_run(&w, p, &rng, 1800 * SECOND + i * INTERVAL);
+	assert_int_equal(large_ones_in(&w, p), LARGEST);
+	assert_int_equal(numbers_of(p).removed[PLACEMENT_EVICTED], evicted);
+	assert_int_equal(evicted, 0);
+}
+
+/* One interval in which a flow carries `bytes`, counted where it is. */
+static void carry(struct placement *p, struct tuple t, uint64_t bytes, uint64_t *ct_bytes,
+		  uint64_t *switch_bytes, uint64_t now_ms)
+{
+	if (is_in(p, t)) {
+		*switch_bytes += bytes;
+		assert_int_equal(observe_counters(p, t, *switch_bytes, *switch_bytes, now_ms), 0);
+	} else {
+		*switch_bytes = 0;
+		*ct_bytes += bytes;
+		assert_int_equal(placement_account(p, &t, *ct_bytes, now_ms), 0);
+	}
+}
+
+/* Two flows and room for one: b is smaller than a, then larger by less than the hysteresis, then by
+ * more; in the end a is the larger one by less. */
+static void test_hysteresis(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		int intervals;
+		bool in;
+	} phases[] = { { 90000, 5, false }, { 120000, 20, false }, { 160000, 10, true }, { 90000, 20, true } };
+	struct placement_options o = options_of(PLACEMENT_POLICY_HEAVY, 1);
+	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+	uint64_t ct[2] = { 0 }, in_switch[2] = { 0 }, now_ms = 0;
+	struct tuple a = flow_number(0), b = flow_number(1);
+
+	(void)state;
+	placement_attach(p);
+	offer_range(p, 0, 2, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
+		for (int k = 0; k < phases[i].intervals; k++) {
+			now_ms += INTERVAL;
+			carry(p, a, 100000, &ct[0], &in_switch[0], now_ms);
+			carry(p, b, phases[i].bytes, &ct[1], &in_switch[1], now_ms);
+			placement_interval(p, now_ms);
+			tell_all(p, now_ms);
+			assert_int_equal(numbers_of(p).desired, 1);
+			/* Within the first intervals of a phase the means follow. */
+			if (k > 4 || i < 2)
+				assert_int_equal(is_in(p, b), phases[i].in);
+		}
+	}
+	assert_int_equal(numbers_of(p).removed[PLACEMENT_EVICTED], 1);
+}
+
+/* A flow with no traffic is not placed for want of others; one that is in stays while there is room. */
+static void test_silence(void **state)
+{
+	struct placement_options o = options_of(PLACEMENT_POLICY_HEAVY, 10);
+	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+	struct tuple t = flow_number(1), silent = flow_number(2);
+
+	(void)state;
+	offer_range(p, 1, 3, 0);
+	assert_int_equal(placement_account(p, &t, 1000, 5000), 0);
+	assert_int_equal(placement_account(p, &silent, 0, 5000), 0);
+	placement_interval(p, 10000);
+	assert_true(is_in(p, t));
+	assert_false(is_in(p, silent));
+	for (uint64_t i = 2; i < 20; i++) {
+		assert_int_equal(placement_account(p, &t, 1000, i * 10000), 0);
+		placement_interval(p, i * 10000);
+	}
+	assert_true(is_in(p, t));
+	assert_int_equal(view_of(p, t).rate, 0);
+}
+
+/* When the candidates' places are nearly taken the smallest lose theirs, and larger ones come in. */
+static void test_small_candidates_dropped(void **state)
+{
+	struct placement_options o = options_of(PLACEMENT_POLICY_HEAVY, 10);
+	_cleanup_(placement_freep) struct placement *p = NULL;
+	struct placement_facts f = facts_of(0);
+	struct tuple t;
+
+	(void)state;
+	o.max_candidates = 80;
+	p = placement_made(&o);
+	for (uint32_t i = 0; i < 80; i++) {
+		t = flow_number(i);
+		offer(p, t, &f, 0);
+		assert_int_equal(placement_account(p, &t, (uint64_t)(i + 1) * 1000, 1000), 0);
+	}
+	t = flow_number(100);
+	assert_int_equal(placement_offer(p, &t, &f, 1000), -ENOSPC);
+	placement_interval(p, 10000);
+	assert_int_equal(numbers_of(p).candidates, 60);
+	assert_int_equal(numbers_of(p).dropped, 20);
+	for (uint32_t i = 0; i < 80; i++) {
+		t = flow_number(i);
+		assert_int_equal(is_in(p, t), i >= 70);
+		assert_int_equal(placement_account(p, &t, 1000000, 10000), i < 20 ? -ENOENT : 0);
+	}
+}
+
+static void test_draining_before_heavy(void **state)
+{
+	struct placement_options o = options_of(PLACEMENT_POLICY_HEAVY, 10);
+	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+	struct placement_facts f = facts_of(0);
+	struct tuple t;
+
+	(void)state;
+	for (uint32_t i = 0; i < 30; i++) {
+		t = flow_number(i);
+		offer(p, t, &f, 0);
+		assert_int_equal(placement_account(p, &t, 1000000 - 1000 * i, 5000), 0);
+	}
+	placement_interval(p, 10000);
+	f.draining = true;
+	for (uint32_t i = 25; i < 30; i++)
+		offer(p, flow_number(i), &f, 10000);
+	placement_settle(p, 10000);
+	for (uint64_t interval = 2; interval < 5; interval++) {
+		for (uint32_t i = 0; i < 30; i++)
+			assert_int_equal(is_in(p, flow_number(i)), i < 5 || i >= 25);
+		placement_interval(p, interval * 10000);
+	}
+}
+
+/* Nothing may take more than n log n: a hundred thousand flows, in the time that a poll has. */
+static void test_speed(void **state)
+{
+	enum { N = 100000 };
+	struct placement_options o = options_of(PLACEMENT_POLICY_HEAVY, 2000);
+	_cleanup_(placement_freep) struct placement *p = NULL;
+	struct placement_facts f = facts_of(0);
+	struct placement_view v;
+	clock_t begin = clock();
+	struct tuple t;
+
+	(void)state;
+	o.max_candidates = 2 * N;
+	p = placement_made(&o);
+	placement_attach(p);
+	for (uint32_t i = 0; i < N; i++)
+		offer(p, flow_number(i), &f, 0);
+	for (uint64_t k = 1; k < 4; k++) {
+		for (uint32_t i = 0; i < N; i++) {
+			t = flow_number(i);
+			if (i % 8)
+				assert_int_equal(placement_account(p, &t, k * (i * 7919u % N + 1), k * 9000), 0);
+		}
+		placement_interval(p, k * 10000);
+		tell_all(p, k * 10000);
+	}
+	f.draining = true;
+	for (uint32_t i = 0; i < 2000; i++) {
+		t = flow_number(i);
+		if (placement_get(p, &t, &v) == 0)
+			offer(p, t, &f, 30000);
+	}
+	tell_all(p, 30000);
+	assert_true(numbers_of(p).desired == 2000);
+	assert_true((double)(clock() - begin) / CLOCKS_PER_SEC < 10);
+}
+
+/* The switch has room for 1,500 of 5,000: it is not asked over and over. */
+static void test_table_full(void **state)
+{
+	struct placement_options o = options_of(PLACEMENT_POLICY_ALL, 2000);
+	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+	struct placement_numbers n;
+	uint64_t tries = 0, now_ms = 0;
+	uint32_t room = 1500;
+
+	(void)state;
+	placement_attach(p);
+	offer_range(p, 0, 5000, 0);
+	tell_all(p, 0);
+	assert_int_equal(numbers_of(p).desired, 2000);
+	read_switch(p, room, now_ms);
+	n = numbers_of(p);
+	assert_int_equal(n.desired, 1500);
+	assert_int_equal(n.programmed, 1500);
+	assert_int_equal(n.rejected, 500);
+	assert_int_equal(n.not_placed, 3000);
+	assert_int_equal(n.candidates, 5000);
+	assert_int_equal(n.room, 1500);
+	assert_int_equal(view_of(p, flow_number(1900)).class, PLACEMENT_CLASS_FULL);
+	assert_int_equal(view_of(p, flow_number(1900)).retry_ms, 30 * SECOND);
+	/* The leftovers of the refused ones are taken away, and nothing else is asked before its time. */
+	assert_int_equal(tell_all(p, now_ms), 500);
+	read_switch(p, room, now_ms);
+	assert_int_equal(numbers_of(p).deleting, 0);
+	assert_int_equal(tell_all(p, 29 * SECOND), 0);
+	/* An hour of polls: a few tries, fewer with time, and never one that is in for one that is not. */
+	while (now_ms < 3600 * SECOND) {
+		now_ms += 5 * SECOND;
+		tell_all(p, now_ms);
+		read_switch(p, room, now_ms);
+		assert_int_equal(numbers_of(p).programmed, 1500);
+	}
+	tries = numbers_of(p).rejections[PLACEMENT_CLASS_FULL] - 500;
+	assert_in_range(tries, 8, 100);
+	assert_int_equal(numbers_of(p).removed[PLACEMENT_EVICTED], 0);
+	/* Somebody else leaves: it is found out, and used. */
+	room = 1900;
+	while (now_ms < 7200 * SECOND) {
+		now_ms += 5 * SECOND;
+		tell_all(p, now_ms);
+		read_switch(p, room, now_ms);
+	}
+	assert_int_equal(numbers_of(p).programmed, 1900);
+	/* The table is told to be larger: at once. */
+	placement_capacity_set(p, 3000, now_ms);
+	tell_all(p, now_ms);
+	assert_int_equal(numbers_of(p).desired, 2000);
+	/* It shrinks under us: what falls out is shown as such, the rest stays. */
+	read_switch(p, 700, now_ms);
+	assert_int_equal(numbers_of(p).programmed, 700);
+	assert_true(numbers_of(p).rejected >= 1300);
+}
+
+/* What ends leaves room, also below a ceiling that rejections set. */
+static void test_full_and_ends(void **state)
+{
+	struct placement_options o = options_of(PLACEMENT_POLICY_ALL, 100);
+	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+	struct tuple t;
+
+	(void)state;
+	placement_attach(p);
+	offer_range(p, 0, 200, 0);
+	tell_all(p, 0);
+	read_switch(p, 60, 0);
+	tell_all(p, 0);
+	assert_int_equal(numbers_of(p).desired, 60);
+	for (uint32_t i = 0; i < 10; i++) {
+		t = flow_number(i);
+		placement_withdraw(p, &t, PLACEMENT_ENDED, 1000);
+	}
+	assert_int_equal(tell_all(p, 1000), 20);
+	assert_int_equal(numbers_of(p).desired, 60);
+	read_switch(p, 60, 1000);
+	assert_int_equal(numbers_of(p).programmed, 60);
+	assert_int_equal(numbers_of(p).rejections[PLACEMENT_CLASS_FULL], 40);
+}
+
+/* "Waiting for a resource": may be on its way, or for ever. */
+static void test_stuck(void **state)
+{
+	struct placement_options o = options_of(PLACEMENT_POLICY_ALL, 10);
+	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+	struct tuple t = flow_number(0);
+
+	(void)state;
+	placement_attach(p);
+	offer_range(p, 0, 1, 0);
+	tell_all(p, 0);
+	assert_int_equal(observe(p, t, PLACEMENT_STATE_PENDING, PLACEMENT_CLASS_NONE, 0), 0);
+	for (uint64_t s = 5; s < 15; s++)
+		assert_int_equal(observe(p, t, PLACEMENT_STATE_PENDING, PLACEMENT_CLASS_FULL, s * SECOND), 0);
+	assert_int_equal(numbers_of(p).pending, 1);
+	assert_int_equal(observe(p, t, PLACEMENT_STATE_PENDING, PLACEMENT_CLASS_FULL, 15 * SECOND), 0);
+	assert_int_equal(numbers_of(p).rejected, 1);
+	/* One whose nexthop is not resolved may wait as long as it likes. */
+	t = flow_number(1);
+	placement_capacity_set(p, 10, 0);
+	offer_range(p, 1, 2, 0);
+	tell_all(p, 15 * SECOND);
+	for (uint64_t s = 20; s < 1000; s += 20)
+		assert_int_equal(observe(p, t, PLACEMENT_STATE_PENDING, PLACEMENT_CLASS_UNRESOLVED, s * SECOND), 0);
+	assert_true(is_in(p, t));
+}
+
+/* A platform that cannot do IPv6: that is said, tried now and then with one flow, and IPv4 goes on. */
+static void test_family_refused(void **state)
+{
+	struct placement_options o = options_of(PLACEMENT_POLICY_ALL, 300);
+	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+	struct placement_facts f = facts_of(0);
+	uint64_t now_ms, before, tried;
+	bool can = false;
+
+	(void)state;
+	placement_attach(p);
+	for (uint32_t i = 0; i < 100; i++)
+		offer(p, flow6_number(i), &f, 0);
+	offer_range(p, 1000, 1100, 0);
+	tell_all(p, 0);
+	for (now_ms = 1000; now_ms < 8 * 3600 * SECOND; now_ms += 10 * SECOND) {
+		struct placement_view v;
+		uint32_t cursor = 0;
+
+		can = now_ms > 4 * 3600 * SECOND;
+		before = numbers_of(p).rejections[PLACEMENT_CLASS_UNSUPPORTED];
+		while (placement_walk(p, &cursor, &v)) {
+			bool ok = can || v.tuple.family == AF_INET;
+
+			if (v.present)
+				assert_int_equal(observe(p, v.tuple, ok ? PLACEMENT_STATE_PROGRAMMED :
+								       PLACEMENT_STATE_REJECTED,
+							 ok ? PLACEMENT_CLASS_NONE : PLACEMENT_CLASS_UNSUPPORTED,
+							 now_ms), 0);
+		}
+		tried = numbers_of(p).rejections[PLACEMENT_CLASS_UNSUPPORTED] - before;
+		assert_true(tried <= (now_ms == 1000 ? 100 : 1));
+		if (!can)
+			assert_int_equal(numbers_of(p).programmed, 100);
+		tell_all(p, now_ms);
+	}
+	assert_true(numbers_of(p).rejections[PLACEMENT_CLASS_UNSUPPORTED] < 100 + 20);
+	assert_int_equal(numbers_of(p).programmed, 200);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_largest_within_two_intervals),
+		cmocka_unit_test(test_hysteresis),
+		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_small_candidates_dropped),
+		cmocka_unit_test(test_draining_before_heavy),
+		cmocka_unit_test(test_speed),
+		cmocka_unit_test(test_table_full),
+		cmocka_unit_test(test_full_and_ends),
+		cmocka_unit_test(test_stuck),
+		cmocka_unit_test(test_family_refused),
+	};
+
+	return cmocka_run_group_tests_name("placement, heavy", tests, NULL, NULL);
+}
