@@ -245,7 +245,7 @@ int cli_call(const struct cli *cli, const char *method, struct json_object *para
 {
 	_cleanup_(connection_close) struct connection c = { .fd = -1 };
 	struct cli_reply reply = { 0 };
-	struct slice message;
+	struct slice message = { 0 };
 	int r;
 
 	r = connection_open(&c, cli->socket_path);

@@ -47,12 +47,13 @@ const char *tuple_format(const struct tuple *t, char *buf)
 	char src[IP_ADDR_TEXT], dst[IP_ADDR_TEXT], zone[16] = "", number[8];
 	const char *name = proto_name(t->proto);
 	struct ip_addr s = tuple_src(t), d = tuple_dst(t);
-	const char *fmt = t->family == AF_INET6 ? "%s [%s]:%u -> [%s]:%u%s" : "%s %s:%u -> %s:%u%s";
+	bool v6 = t->family == AF_INET6;
+	const char *left = v6 ? "[" : "", *right = v6 ? "]" : "";
 
 	snprintf(number, sizeof(number), "%u", t->proto);
 	if (t->zone)
 		snprintf(zone, sizeof(zone), " zone %u", t->zone);
-	snprintf(buf, TUPLE_TEXT, fmt, name ? name : number, ip_addr_format(&s, src), t->sport, ip_addr_format(&d, dst),
-		 t->dport, zone);
+	snprintf(buf, TUPLE_TEXT, "%s %s%s%s:%u -> %s%s%s:%u%s", name ? name : number, left, ip_addr_format(&s, src), right,
+		 t->sport, left, ip_addr_format(&d, dst), right, t->dport, zone);
 	return buf;
 }
