@@ -71,6 +71,8 @@ int config_switch_word(struct config_reader *rd, cfg_t *cfg, const struct config
 int config_switch_addr(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
 int config_switch_key(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
 int config_switch_zone(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
+int config_switch_protocol(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
+int config_switch_payload(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
 int config_switch_url(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
 int config_set_instance(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
 int config_close_mirror(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt);

@@ -106,6 +106,8 @@ static const struct config_option options[] = {
 	{ "mirror", "destination", config_switch_addr, MIRROR_AT(destination) },
 	{ "mirror", "interface", config_switch_text, MIRROR_AT(ifname), 1, 15 },
 	{ "mirror", "key", config_switch_key, .list = false },
+	{ "mirror", "protocol", config_switch_protocol, .list = false },
+	{ "mirror", "payload", config_switch_payload, .list = false },
 	{ "mirror", "zone", config_switch_zone, .list = false },
 	{ "mirror", "max-flows", config_switch_size, MIRROR_AT(max_flows), 1, 10000000 },
 	{ "mirror", "max-flows-per-source", config_switch_size, MIRROR_AT(max_flows_per_source), 1, 10000000 },

@@ -260,6 +260,31 @@ int config_switch_zone(struct config_reader *rd, cfg_t *cfg, const struct config
 	return 0;
 }
 
+int config_switch_protocol(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+{
+	uint32_t protocol;
+
+	if (parse_u32(value, 1, UINT16_MAX, &protocol) < 0)
+		return config_fail(rd, cfg->line, "%s: '%.60s' is not a number from 1 to 0xffff", o->name, value);
+	rd->mirror.protocol = (uint16_t)protocol;
+	return 0;
+}
+
+int config_switch_payload(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+{
+	static const char *const payloads[] = {
+		[SWITCH_PAYLOAD_AUTO] = "auto", [SWITCH_PAYLOAD_ETHERNET] = "ethernet", [SWITCH_PAYLOAD_IP] = "ip"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(payloads); i++) {
+		if (strcmp(payloads[i], value) == 0) {
+			rd->mirror.payload = (enum switch_payload)i;
+			return 0;
+		}
+	}
+	return config_fail(rd, cfg->line, "%s: '%.60s' is none of auto, ethernet and ip", o->name, value);
+}
+
 /* libcurl would take more: user names, other protocols, fragments. */
 int config_switch_url(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
 {
@@ -298,6 +323,13 @@ int config_set_instance(struct config_reader *rd, cfg_t *cfg, const struct confi
 	return 0;
 }
 
+/* Whether a packet could be of both. */
+static bool mirror_same(const struct switch_mirror *a, const struct switch_mirror *b)
+{
+	return ip_addr_equal(&a->source, &b->source) && ip_addr_equal(&a->destination, &b->destination) &&
+	       strcmp(a->ifname, b->ifname) == 0 && !(a->has_key && b->has_key && a->key != b->key);
+}
+
 int config_close_mirror(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt)
 {
 	struct switch_config *s = switch_of(rd, cfg);
@@ -326,6 +358,9 @@ int config_close_mirror(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt)
 		if (other->present && other->zone == m->zone)
 			return config_fail(rd, cfg->line, "zone: %u is that of switch '%s' already", m->zone,
 					   rd->config->switches[i].name);
+		if (other->present && mirror_same(other, m))
+			return config_fail(rd, cfg->line, "the mirrors of switches '%s' and '%s' cannot be told apart",
+					   rd->config->switches[i].name, s->name);
 	}
 	m->present = true;
 	if (m->max_flows == 0)

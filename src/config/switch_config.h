@@ -45,12 +45,20 @@ enum switch_status {
 	SWITCH_STATUS_TEXT,
 };
 
+enum switch_payload { /* what is behind GRE headers that do not tell, */
+	SWITCH_PAYLOAD_AUTO,
+	SWITCH_PAYLOAD_ETHERNET,
+	SWITCH_PAYLOAD_IP,
+};
+
 struct switch_mirror {
 	bool present;
 	struct ip_addr source, destination; /* of the outer packet; both of one family, always given */
 	char ifname[16];		    /* where it arrives; always given */
 	bool has_key;
 	uint32_t key;	    /* of GRE */
+	uint16_t protocol;  /* of GRE, to be read as 0x88be is, besides that; 0: none */
+	enum switch_payload payload;
 	uint16_t zone;	    /* conntrack zone of its flows; 1 .. 65535, each switch another */
 	uint32_t max_flows; /* conntrack entries of this switch; 20000 */
 	uint32_t max_flows_per_source; /* of these with a source in the same /24 or /64; 1000 */

@@ -14,6 +14,11 @@ pid_t control_call_pid(const struct control_call *c)
 	return c->client->pid;
 }
 
+uint64_t control_call_connection(const struct control_call *c)
+{
+	return c->client->connection;
+}
+
 bool control_call_more(const struct control_call *c)
 {
 	return c->more;

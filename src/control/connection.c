@@ -248,6 +248,7 @@ int client_new(struct control_server *s, int fd, uid_t uid, pid_t pid, bool admi
 	memset(cl, 0, offsetof(struct control_client, in));
 	cl->server = s;
 	cl->fd = fd;
+	cl->connection = ++s->connections;
 	cl->uid = uid;
 	cl->pid = pid;
 	cl->admin = admin;
@@ -271,6 +272,8 @@ void client_free(struct control_client *cl)
 	cl->dead = true;
 	if (cl->call.active)
 		call_end(&cl->call);
+	if (cl->server->options.closed)
+		cl->server->options.closed(cl->connection, cl->server->options.arg);
 	if (cl->prev)
 		cl->prev->next = cl->next;
 	else

@@ -29,6 +29,7 @@ struct control_client {
 	struct control_server *server;
 	struct control_client *next, *prev;
 	int fd;
+	uint64_t connection;
 	uid_t uid;
 	pid_t pid;
 	bool admin;
@@ -55,6 +56,7 @@ struct control_server {
 	struct stat socket; /* the file that we made, so that another one's is never removed */
 	struct event *listen, *resume;
 	struct control_client *clients;
+	uint64_t connections; /* so far */
 	struct control_server_stats stats;
 };
 

@@ -48,7 +48,7 @@ static bool peer_in_group(int fd, const struct ucred *cred, gid_t group)
 
 static bool peer_is_admin(const struct control_server *s, int fd, const struct ucred *cred)
 {
-	return cred->uid == 0 ||
+	return cred->uid == 0 || (s->options.own_is_admin && cred->uid == geteuid()) ||
 	       (s->options.has_admin_group && peer_in_group(fd, cred, s->options.admin_group));
 }
 

@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include "base/err.h"
 #include "base/strbuf.h"
@@ -57,6 +58,9 @@ struct control_options {
 	const char *interface; /* the description that org.varlink.service serves; borrowed */
 	const char *vendor, *product, *version;
 	struct control_limits limits;
+	bool own_is_admin; /* processes of our own uid may call what is CONTROL_ADMIN, too */
+	/* Called when a connection is over (may be NULL), after `gone` of its call. */
+	void (*closed)(uint64_t connection, void *arg);
 	void *arg; /* handed to the methods */
 };
 
@@ -81,6 +85,8 @@ void control_server_stats(const struct control_server *s, struct control_server_
 /* Who asks. */
 uid_t control_call_uid(const struct control_call *c);
 pid_t control_call_pid(const struct control_call *c);
+/* The number of its connection: each has another one, never 0. */
+uint64_t control_call_connection(const struct control_call *c);
 /* Whether the client wants several replies. */
 bool control_call_more(const struct control_call *c);
 

@@ -22,6 +22,7 @@ enum flow_flags {
 				  never seen */
 	FLOW_NAT = 1 << 3,     /* the reply tuple is not the inverse of the original one */
 	FLOW_ASSURED = 1 << 4,
+	FLOW_MIRRORED = 1 << 5, /* learned from a switch's mirror: its end is decided by flowpind */
 };
 
 /* How flowpind came to know of it. */
@@ -30,8 +31,10 @@ enum flow_source {
 	FLOW_SOURCE_UPDATE,
 	FLOW_SOURCE_DUMP,
 	FLOW_SOURCE_PIN_MAP,
+	FLOW_SOURCE_MIRROR,
+	FLOW_SOURCE_SWITCH, /* found in a switch's table */
 };
-#define FLOW_SOURCE_COUNT 4
+#define FLOW_SOURCE_COUNT 6
 
 struct flow {
 	struct tuple tuple;
@@ -43,6 +46,10 @@ struct flow {
 	uint8_t source;      /* enum flow_source */
 	uint8_t mark;        /* the caller's, for a mark and sweep around a dump */
 	uint8_t list;        /* 0: on none */
+	/* The caller's, of a mirrored flow. */
+	uint8_t sw;       /* the switch, from 1 */
+	uint16_t nexthop; /* of that switch, from 1; 0 not known */
+	uint32_t slot;    /* where the rest of it is, from 1 */
 };
 _Static_assert(sizeof(struct flow) <= 80, "a flow and its index slots stay under 128 bytes");
 

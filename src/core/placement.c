@@ -217,6 +217,8 @@ int placement_enter(struct placement *p, const struct tuple *t, const struct pla
 		}
 		begin(e, t->zone, f);
 		fresh = 1;
+		if (p->interval_ms == 0)
+			p->interval_ms = now_ms;
 	} else {
 		r = hear(p, e, t->zone, f, now_ms);
 		if (r < 0)

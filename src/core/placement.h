@@ -24,9 +24,9 @@
 
 enum placement_policy {
 	PLACEMENT_POLICY_NONE,
-	PLACEMENT_POLICY_ALL,         /* at the first packet */
+	PLACEMENT_POLICY_ALL,	      /* at the first packet */
 	PLACEMENT_POLICY_ESTABLISHED, /* replied, or mirrored and older than min_age_ms */
-	PLACEMENT_POLICY_HEAVY,       /* the largest by bytes */
+	PLACEMENT_POLICY_HEAVY,	      /* the largest by bytes */
 	PLACEMENT_POLICY_DRAINING,    /* those of draining bindings */
 };
 /* "none", "all", ... */
@@ -36,20 +36,20 @@ int placement_policy_parse(const char *word, enum placement_policy *ret_policy) 
 
 struct placement_options {
 	enum placement_policy policy;
-	uint32_t max_flows;      /* flows of ours in the switch; at least 1 */
+	uint32_t max_flows;	 /* flows of ours in the switch; at least 1 */
 	uint32_t max_candidates; /* flows that are remembered at all; at least max_flows. Fixed by
 				    placement_new() */
-	uint32_t capacity;       /* entries of the table, 0 not known. Also learned:
+	uint32_t capacity;	 /* entries of the table, 0 not known. Also learned:
 				    placement_capacity_set(), rejections */
-	uint32_t reserve;        /* flows and entries that only draining bindings' flows may take; at
-				    most half of the room is kept for them */
-	uint8_t weight6;         /* table entries that an IPv6 flow takes: 1 .. 16 */
+	uint32_t reserve; /* flows and entries that only draining bindings' flows may take; at
+			     most half of the room is kept for them */
+	uint8_t weight6;  /* table entries that an IPv6 flow takes: 1 .. 16 */
 	uint64_t min_age_ms;
 	uint64_t idle_timeout_ms; /* 0: placement_idle() ends nothing */
-	uint64_t retry_ms;        /* first back-off after a rejection, doubled up to 32 times; 0: 30 s */
-	uint64_t stuck_ms;        /* how long a flow may wait for the table's resources before that
-				     counts as a rejection; 0: 10 s */
-	uint32_t hysteresis;      /* per cent by which a flow must exceed one that is in; <= 1000 */
+	uint64_t retry_ms;   /* first back-off after a rejection, doubled up to 32 times; 0: 30 s */
+	uint64_t stuck_ms;   /* how long a flow may wait for the table's resources before that
+				counts as a rejection; 0: 10 s */
+	uint32_t hysteresis; /* per cent by which a flow must exceed one that is in; <= 1000 */
 };
 
 /* Why a wish is what it is; from PLACEMENT_ENDED on, why a flow is taken out. */
@@ -60,7 +60,7 @@ enum placement_reason {
 	PLACEMENT_ENDED,
 	PLACEMENT_DEAD,
 	PLACEMENT_RELEASED,
-	PLACEMENT_EVICTED, /* its room was needed, or it may not be placed any more */
+	PLACEMENT_EVICTED,  /* its room was needed, or it may not be placed any more */
 	PLACEMENT_REJECTED, /* the switch refused it: what is left of it there is to go */
 	PLACEMENT_SERVICE_REMOVED,
 	PLACEMENT_TEARDOWN,
@@ -86,7 +86,7 @@ int placement_state_parse(const char *word, enum placement_state *ret_state) _mu
 /* Why it is pending or rejected. */
 enum placement_class {
 	PLACEMENT_CLASS_NONE,
-	PLACEMENT_CLASS_FULL,        /* the table has no room */
+	PLACEMENT_CLASS_FULL,	     /* the table has no room */
 	PLACEMENT_CLASS_UNSUPPORTED, /* the platform cannot do it */
 	PLACEMENT_CLASS_UNRESOLVED,  /* the nexthop is not resolved yet */
 	PLACEMENT_CLASS_OTHER,
@@ -104,8 +104,8 @@ int placement_new(const struct placement_options *o, const uint64_t seed[2],
 		  struct placement **ret_placement) _must_check_;
 struct placement *placement_free(struct placement *p);
 DEFINE_FREEP(struct placement, placement_free)
-/* A reload. max_candidates stays as it was. What is chosen stays, whatever the new policy, as far as
- * it fits. Linear. -EINVAL as above; nothing is changed then. */
+/* A reload. max_candidates stays as it was. What is chosen stays, whatever the new policy, as far
+ * as it fits. Linear. -EINVAL as above; nothing is changed then. */
 int placement_options_set(struct placement *p, const struct placement_options *o,
 			  uint64_t now_ms) _must_check_;
 
@@ -113,17 +113,15 @@ int placement_options_set(struct placement *p, const struct placement_options *o
  * free); 0 it does not say. More than before ends the wait after rejections; less evicts. */
 void placement_capacity_set(struct placement *p, uint32_t entries, uint64_t now_ms);
 
-/* --- what flows there are --- */
-
 struct placement_facts {
 	struct ip_addr nexthop; /* where it goes; must have a family */
 	uint64_t learned_ms;
 	uint64_t bytes; /* so far, by conntrack's accounting; 0 not known */
-	bool replied;   /* an answer was seen */
-	bool mirrored;  /* learned from a switch's mirror */
-	bool nat;       /* never placed */
-	bool draining;  /* its binding is draining, or about to be drained */
-	bool dead;      /* its binding is dead: not placed, and taken out first */
+	bool replied;	/* an answer was seen */
+	bool mirrored;	/* learned from a switch's mirror */
+	bool nat;	/* never placed */
+	bool draining;	/* its binding is draining, or about to be drained */
+	bool dead;	/* its binding is dead: not placed, and taken out first */
 };
 
 /* The flow exists and could be placed, or something about it changed. Returns 1 when it is new
@@ -156,10 +154,9 @@ void placement_withdraw_all(struct placement *p, enum placement_reason reason, u
 int placement_account(struct placement *p, const struct tuple *t, uint64_t total_bytes,
 		      uint64_t now_ms);
 
-/* --- selection --- */
-
-/* Ends an interval of accounting: rates are computed, and under `heavy` the largest are chosen
- * anew. A flow that is in gives way only to one that is larger by the hysteresis. n log n. */
+/* Ends an interval of accounting (the first begins with the first flow): rates are computed, and
+ * under `heavy` the largest are chosen anew. A flow that is in gives way only to one that is larger
+ * by the hysteresis. n log n. */
 void placement_interval(struct placement *p, uint64_t now_ms);
 
 /* Chooses: fills room that there is, draining bindings' flows first, and makes room for those by
@@ -167,8 +164,6 @@ void placement_interval(struct placement *p, uint64_t now_ms);
  * milliseconds until time alone may change something, UINT64_MAX for never. Linear in what changes;
  * n log n when something is evicted. */
 uint64_t placement_settle(struct placement *p, uint64_t now_ms);
-
-/* --- telling flowpin-eapi --- */
 
 struct placement_wish {
 	struct tuple tuple; /* zone 0 */
@@ -210,29 +205,27 @@ bool placement_next(struct placement *p, uint64_t now_ms, struct placement_wish 
 /* The batch was taken. -ESTALE: not the serial that is waited for. Linear in the batch. */
 int placement_done(struct placement *p, uint64_t serial) _must_check_;
 
-/* --- what the switch reports --- */
-
 struct placement_observation {
 	uint64_t version; /* of the wish that it is about, 0 none */
 	enum placement_state state;
 	enum placement_class class; /* where it is pending or rejected */
-	struct ip_addr nexthop;     /* family 0: not said */
-	bool counted;               /* packets and bytes could be read */
+	struct ip_addr nexthop;	    /* family 0: not said */
+	bool counted;		    /* packets and bytes could be read */
 	uint64_t packets, bytes;
 };
 
 /* Returns 0, or 1 for a flow that is not known here and that the switch has: to be adopted when it
- * belongs to a service and a known nexthop, else left alone. A candidate that is found in the switch
- * with its own nexthop is adopted by itself; with another one that is a conflict: counted, and left
- * alone until the policy chooses the flow. What is said about an older version than the wish's
- * changes no state. A rejected flow loses its wish, is shown as rejected, and is tried again after a
- * back-off, when there is room. */
+ * belongs to a service and a known nexthop, else left alone. A candidate that is found in the
+ * switch with its own nexthop is adopted by itself; with another one that is a conflict: counted,
+ * and left alone until the policy chooses the flow. What is said about an older version than the
+ * wish's changes no state. A rejected flow loses its wish, is shown as rejected, and is tried again
+ * after a back-off, when there is room. */
 int placement_observe(struct placement *p, const struct tuple *t,
 		      const struct placement_observation *o, uint64_t now_ms) _must_check_;
 
-/* A complete reading: flows not named between begin and end are absent, if they were told before the
- * begin. placement_attach() and the end of a reading begin the next one, so calling begin is only
- * needed to throw a half reading away. End is linear. */
+/* A complete reading: flows not named between begin and end are absent, if they were told before
+ * the begin. placement_attach() and the end of a reading begin the next one, so calling begin is
+ * only needed to throw a half reading away. End is linear. */
 void placement_observe_full_begin(struct placement *p);
 void placement_observe_full_end(struct placement *p, uint64_t now_ms);
 
@@ -244,22 +237,22 @@ struct placement_view {
 	struct tuple tuple; /* zone 0 */
 	struct ip_addr nexthop;
 	const uint16_t *zones; /* that know it */
-	size_t n_zones;        /* 0: only its deletion is remembered */
+	size_t n_zones;	       /* 0: only its deletion is remembered */
 	uint64_t version;
 	bool present;  /* desired */
 	bool dirty;    /* its wish is not told yet */
 	bool adopted;  /* it was found in the switch */
 	bool conflict; /* another zone, or the switch, had another nexthop for it */
 	bool draining;
-	bool waiting;  /* not desired only because there is no room, or not yet */
+	bool waiting; /* not desired only because there is no room, or not yet */
 	enum placement_reason reason;
 	enum placement_state state;
 	enum placement_class class;
-	uint64_t state_ms; /* since when */
-	uint64_t retry_ms; /* not tried again before; 0 */
+	uint64_t state_ms;	 /* since when */
+	uint64_t retry_ms;	 /* not tried again before; 0 */
 	uint64_t packets, bytes; /* in the switch */
-	uint64_t moved_ms;       /* when a counter moved last; 0 never */
-	uint64_t rate;           /* bytes a second, by the intervals */
+	uint64_t moved_ms;	 /* when a counter moved last; 0 never */
+	uint64_t rate;		 /* bytes a second, by the intervals */
 };
 /* -ENOENT. */
 int placement_get(const struct placement *p, const struct tuple *t,
@@ -274,18 +267,16 @@ typedef void placement_life_fn(const struct placement_view *v, void *arg);
 void placement_idle(struct placement *p, uint64_t now_ms, placement_life_fn *idle,
 		    placement_life_fn *alive, void *arg);
 
-/* --- for status --- */
-
 struct placement_numbers {
 	uint32_t candidates; /* flows that somebody knows: desired + rejected + not_placed */
 	uint32_t desired, rejected, not_placed;
 	uint32_t programmed, pending; /* of desired: in the switch by its own word; not yet */
-	uint32_t adopted;             /* of desired: found in the switch */
-	uint32_t waiting;             /* of not_placed: would be chosen if there were room */
-	uint32_t deleting;            /* deletions that the switch has not confirmed */
-	uint32_t dirty;               /* wishes not told yet */
-	uint32_t entries;             /* table entries that desired takes */
-	uint32_t room;                /* table entries that it may take as far as is known; 0 not known */
+	uint32_t adopted;	      /* of desired: found in the switch */
+	uint32_t waiting;	      /* of not_placed: would be chosen if there were room */
+	uint32_t deleting;	      /* deletions that the switch has not confirmed */
+	uint32_t dirty;		      /* wishes not told yet */
+	uint32_t entries;	      /* table entries that desired takes */
+	uint32_t room; /* table entries that it may take as far as is known; 0 not known */
 	uint64_t removed[PLACEMENT_REASON_COUNT]; /* MOVED: pointed elsewhere, too */
 	uint64_t rejections[PLACEMENT_CLASS_COUNT];
 	uint64_t conflicts;

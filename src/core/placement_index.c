@@ -79,8 +79,7 @@ struct placement_entry *placement_add(struct placement *p, const struct tuple *t
 		at = p->used++;
 	}
 	p->slab[at] = (struct placement_entry){ .tuple = key };
-	p->slots[slot_of(p, &key, hash)] =
-		(struct placement_slot){ .entry = at + 1, .hash = hash };
+	p->slots[slot_of(p, &key, hash)] = (struct placement_slot){ .entry = at + 1, .hash = hash };
 	p->count++;
 	return &p->slab[at];
 }

@@ -19,14 +19,14 @@ enum placement_side {
 
 enum place_list {
 	PLACE_NOWHERE,
-	PLACE_UNFIT,  /* the policy does not want it, or it may not be placed */
-	PLACE_TIMED,  /* until its due_ms */
-	PLACE_WAIT4,  /* would be chosen if there were room */
+	PLACE_UNFIT, /* the policy does not want it, or it may not be placed */
+	PLACE_TIMED, /* until its due_ms */
+	PLACE_WAIT4, /* would be chosen if there were room */
 	PLACE_WAIT6,
 	PLACE_DRAIN4, /* the same, of draining bindings */
 	PLACE_DRAIN6,
-	PLACE_IN,     /* chosen: its wish is present */
-	PLACE_GONE,   /* no zone knows it: kept until the switch is known to be without it */
+	PLACE_IN,   /* chosen: its wish is present */
+	PLACE_GONE, /* no zone knows it: kept until the switch is known to be without it */
 };
 
 enum tell_list {
@@ -54,15 +54,15 @@ struct placement_entry {
 	struct ip_addr nexthop;
 	bool replied, mirrored, nat, draining, dead;
 	bool present;
-	bool exposed;  /* the switch may hold it */
-	bool told;     /* the wish that stands was taken by the flowpin-eapi that is attached */
+	bool exposed; /* the switch may hold it */
+	bool told;    /* the wish that stands was taken by the flowpin-eapi that is attached */
 	bool adopted, conflict;
-	bool alive;    /* a counter moved since the last placement_idle() */
-	bool read;     /* the switch's counters were read: they have a base */
-	bool from_zero; /* they had not begun when it was chosen */
-	bool accounted; /* so were conntrack's */
-	bool measured;  /* in this interval, by either */
-	bool rated;     /* in an interval before */
+	bool alive;		      /* a counter moved since the last placement_idle() */
+	bool read;		      /* the switch's counters were read: they have a base */
+	bool from_zero;		      /* they had not begun when it was chosen */
+	bool accounted;		      /* so were conntrack's */
+	bool measured;		      /* in this interval, by either */
+	bool rated;		      /* in an interval before */
 	uint8_t reason, state, class; /* enums of placement.h */
 	uint8_t rejects;
 	uint8_t intervals; /* that ended since it was chosen, as far as that matters */
@@ -98,7 +98,7 @@ struct placement_door {
 struct placement_rank {
 	uint64_t key;
 	uint32_t entry; /* slab index */
-	bool first;     /* before all that are not */
+	bool first;	/* before all that are not */
 	bool chosen;
 };
 
@@ -115,12 +115,13 @@ struct placement {
 	struct placement_entry *slab;
 	struct placement_slot *slots;
 	struct placement_rank *ranks; /* room to sort all entries */
-	uint32_t capacity;            /* of the slab */
+	uint32_t capacity;	      /* of the slab */
 	uint32_t slot_mask, count, used, free_head;
 	struct placement_list lists[SIDES][LISTS];
 	uint64_t queued;
 
-	struct placement_room in, in_normal; /* all that is chosen; without draining bindings' flows */
+	struct placement_room in,
+		in_normal; /* all that is chosen; without draining bindings' flows */
 	uint32_t in_family[2], programmed_family[2];
 	uint32_t reported; /* entries of the table by the switch, 0 not known */
 	/* Where rejections say that the table ends, and how that is put to the test. */
@@ -131,7 +132,7 @@ struct placement {
 	uint64_t timed_next_ms;
 
 	enum placement_phase phase;
-	uint32_t snapshot; /* slab index that it comes to next */
+	uint32_t snapshot;		   /* slab index that it comes to next */
 	uint64_t version, serial, waiting; /* `waiting`: serial not done, 0 none */
 	uint32_t reading;
 	uint64_t unreadable_ms;
@@ -209,7 +210,8 @@ void placement_wish_absent(struct placement *p, struct placement_entry *e, uint6
 /* placement_observe.c: sets its state and counts those that are programmed. */
 void placement_state_set(struct placement *p, struct placement_entry *e, enum placement_state state,
 			 uint64_t now_ms);
-/* placement.c: placement_offer(); an adopted flow is taken in also when there are enough candidates. */
+/* placement.c: placement_offer(); an adopted flow is taken in also when there are enough
+ * candidates. */
 int placement_enter(struct placement *p, const struct tuple *t, const struct placement_facts *f,
 		    bool adopted, uint64_t now_ms) _must_check_;
 

@@ -25,12 +25,9 @@ static const char *const reasons[PLACEMENT_REASON_COUNT] = {
 };
 
 static const char *const states[] = {
-	[PLACEMENT_STATE_UNKNOWN] = "unknown",
-	[PLACEMENT_STATE_ACCEPTED] = "accepted",
-	[PLACEMENT_STATE_PROGRAMMED] = "programmed",
-	[PLACEMENT_STATE_PENDING] = "pending",
-	[PLACEMENT_STATE_REJECTED] = "rejected",
-	[PLACEMENT_STATE_ABSENT] = "absent",
+	[PLACEMENT_STATE_UNKNOWN] = "unknown",	     [PLACEMENT_STATE_ACCEPTED] = "accepted",
+	[PLACEMENT_STATE_PROGRAMMED] = "programmed", [PLACEMENT_STATE_PENDING] = "pending",
+	[PLACEMENT_STATE_REJECTED] = "rejected",     [PLACEMENT_STATE_ABSENT] = "absent",
 	[PLACEMENT_STATE_ADOPTED] = "adopted",
 };
 

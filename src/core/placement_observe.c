@@ -183,10 +183,9 @@ int placement_account(struct placement *p, const struct tuple *t, uint64_t total
 		/* What it carried before this interval is not of this interval. */
 		age_ms = since_ms(e->learned_ms, now_ms);
 		span_ms = since_ms(p->interval_ms, now_ms);
-		e->fresh_bytes += age_ms <= span_ms ?
-					  total_bytes :
-					  (uint64_t)((double)total_bytes * (double)span_ms /
-						     (double)age_ms);
+		e->fresh_bytes += age_ms <= span_ms ? total_bytes
+						    : (uint64_t)((double)total_bytes *
+								 (double)span_ms / (double)age_ms);
 	}
 	e->ct_bytes = total_bytes;
 	e->accounted = e->measured = true;

@@ -189,8 +189,8 @@ static void evict(struct placement *p, const struct placement_room *all,
 							 .first = !e->draining };
 	qsort_r(p->ranks, n, sizeof(*p->ranks), smallest_first, p->slab);
 	for (size_t i = 0; i < n; i++) {
-		bool needed = over(&p->in, all) ||
-			      (p->ranks[i].first && over(&p->in_normal, normal));
+		bool needed =
+			over(&p->in, all) || (p->ranks[i].first && over(&p->in_normal, normal));
 
 		if (!needed)
 			break;
@@ -221,8 +221,8 @@ static void make_room(struct placement *p, uint64_t now_ms)
 	uint64_t drains4 = drains_waiting(p, 0, now_ms), drains6 = drains_waiting(p, 1, now_ms);
 	struct placement_room all, normal;
 	uint64_t flows = p->in.flows - p->in_normal.flows + drains4 + drains6;
-	uint64_t entries = p->in.entries - p->in_normal.entries + drains4 +
-			   drains6 * p->options.weight6;
+	uint64_t entries =
+		p->in.entries - p->in_normal.entries + drains4 + drains6 * p->options.weight6;
 
 	placement_limits(p, &all, &normal);
 	normal.flows = least(normal.flows, minus(all.flows, flows));
@@ -275,8 +275,7 @@ static uint64_t door_wait(const struct placement *p, uint64_t now_ms)
 	uint64_t wait = UINT64_MAX;
 
 	for (unsigned family = 0; family < 2; family++)
-		if (p->doors[family].until_ms > now_ms &&
-		    p->doors[family].until_ms - now_ms < wait)
+		if (p->doors[family].until_ms > now_ms && p->doors[family].until_ms - now_ms < wait)
 			wait = p->doors[family].until_ms - now_ms;
 	return wait;
 }

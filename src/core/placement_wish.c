@@ -3,13 +3,14 @@
 #include "core/placement_internal.h"
 
 /* What flowpin-eapi is told: a snapshot by a walk over the slab, then what changes behind that walk
- * or after it, by list. An entry is told as it is at that moment, so nothing can be queued twice and
- * nothing can be lost: a change of one that is handed out puts it on a list again. */
+ * or after it, by list. An entry is told as it is at that moment, so nothing can be queued twice
+ * and nothing can be lost: a change of one that is handed out puts it on a list again. */
 
 static enum tell_list tell_list_of(const struct placement_entry *e, enum placement_reason reason)
 {
 	if (e->present && reason == PLACEMENT_MOVED)
-		return TELL_DELETE; /* a pin to the wrong place ends, and it takes no further room */
+		return TELL_DELETE; /* a pin to the wrong place ends, and it takes no further room
+				     */
 	if (e->present)
 		return e->draining ? TELL_DRAIN : TELL_ADD;
 	if (reason == PLACEMENT_DEAD || reason == PLACEMENT_RELEASED)

@@ -6,7 +6,9 @@
 static const char *const sources[FLOW_SOURCE_COUNT] = { [FLOW_SOURCE_NEW] = "new",
 							 [FLOW_SOURCE_UPDATE] = "update",
 							 [FLOW_SOURCE_DUMP] = "dump",
-							 [FLOW_SOURCE_PIN_MAP] = "pin-map" };
+							 [FLOW_SOURCE_PIN_MAP] = "pin-map",
+							 [FLOW_SOURCE_MIRROR] = "mirror",
+							 [FLOW_SOURCE_SWITCH] = "switch" };
 
 static const char *health_name(const struct nexthop *nh)
 {

@@ -314,7 +314,9 @@ static void command_failed(struct lookup *l, const struct lookup_command *c, con
 	case LOOKUP_PATH:
 		uncertain(&l->flow[c->index], "the switch cannot tell which nexthop it chose: %s", message);
 		/* One flow may be odd. When every one is, the switch does not know the command. */
-		for (size_t i = 0; ++l->failures >= FAILURES_MAX && i < l->n; i++)
+		if (++l->failures < FAILURES_MAX)
+			break;
+		for (size_t i = 0; i < l->n; i++)
 			if (has_several(l, &l->dst[l->flow[i].dst]))
 				uncertain(&l->flow[i], "the switch cannot tell which nexthop it chose: %s", message);
 		break;

@@ -45,7 +45,7 @@ struct lookup {
 	size_t n;
 	struct lookup_dst dst[LOOKUP_FLOWS];
 	size_t n_dst;
-	struct lookup_command command[LOOKUP_FLOWS * 3];
+	struct lookup_command command[LOOKUP_FLOWS * 4];
 	size_t n_commands, begin; /* `begin`: commands in front of them */
 	uint32_t failures;	  /* paths in a row that the switch could not tell */
 	uint32_t requests;

@@ -11,7 +11,8 @@
 
 void batch_reset(struct batch *b)
 {
-	/* Without randomness (a kernel that has none yet) the key stays what it is: slower under attack, never wrong. */
+	/* Without randomness (a kernel that has none yet) the key stays what it is: slower under
+	 * attack, never wrong. */
 	if (!b->key[0] && !b->key[1] && getrandom(b->key, sizeof(b->key), GRND_NONBLOCK) < 0)
 		b->key[0] = 1;
 	memset(b->slots, 0, sizeof(b->slots));

@@ -51,9 +51,10 @@ struct gre {
 	uint32_t key; /* where flags have GRE_KEY */
 };
 
-/* The optional words stand in this order: checksum and offset, key, sequence. A checksum is not verified: what is left of a
- * truncated packet cannot be. The routing bit means the same word as the checksum bit; source routes, which nobody has sent
- * since RFC 2784, are not looked for behind it. */
+/* The optional words stand in this order: checksum and offset, key, sequence. A checksum is not
+ * verified: what is left of a truncated packet cannot be. The routing bit means the same word as
+ * the checksum bit; source routes, which nobody has sent since RFC 2784, are not looked for behind
+ * it. */
 static enum mirror_drop gre_skip(struct span *s, struct gre *ret_gre)
 {
 	struct gre g = { 0 };
@@ -79,8 +80,8 @@ static enum mirror_drop gre_skip(struct span *s, struct gre *ret_gre)
 	return MIRROR_DROP_NONE;
 }
 
-/* Type I has no header at all. Type II has one, and a sequence number always. A sequence number without a header of version 1
- * behind it is a Type I mirror with its packets numbered. */
+/* Type I has no header at all. Type II has one, and a sequence number always. A sequence number
+ * without a header of version 1 behind it is a Type I mirror with its packets numbered. */
 static enum mirror_drop erspan_skip(struct span *s, uint16_t flags)
 {
 	if (!(flags & GRE_SEQUENCE))
@@ -114,18 +115,22 @@ static enum mirror_drop frame_decode(struct span s, struct mirror_record *ret_re
 	return why == MIRROR_DROP_NONE ? ip_decode(s, ret_record) : why;
 }
 
-/* A frame whose destination begins with 4 or 6 looks like an IP packet, and an IP packet from 8.0.0.0/16 like a frame. Where
- * neither makes sense it is read as a frame, so that the reason is one about frames. */
+/* A frame whose destination begins with 4 or 6 looks like an IP packet, and an IP packet
+ * from 8.0.0.0/16 like a frame. Where neither makes sense it is read as a frame, so that the reason
+ * is one about frames. */
 static bool auto_is_ip(struct span s)
 {
 	struct span frame = s;
 
-	return !(frame_skip(&frame) == MIRROR_DROP_NONE && ip_plausible(&frame)) && ip_plausible(&s);
+	return !(frame_skip(&frame) == MIRROR_DROP_NONE && ip_plausible(&frame)) &&
+	       ip_plausible(&s);
 }
 
-static enum mirror_drop payload_decode(struct span s, enum mirror_payload payload, struct mirror_record *ret_record)
+static enum mirror_drop payload_decode(struct span s, enum mirror_payload payload,
+				       struct mirror_record *ret_record)
 {
-	bool is_ip = payload == MIRROR_PAYLOAD_IP || (payload == MIRROR_PAYLOAD_AUTO && auto_is_ip(s));
+	bool is_ip =
+		payload == MIRROR_PAYLOAD_IP || (payload == MIRROR_PAYLOAD_AUTO && auto_is_ip(s));
 
 	return is_ip ? ip_decode(s, ret_record) : frame_decode(s, ret_record);
 }

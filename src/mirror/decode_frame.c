@@ -15,8 +15,8 @@
 
 #define ARISTA_TIMESTAMP 0x0001 /* subtype */
 
-/* The length of Arista's timestamp header behind its EtherType, the real EtherType not included; 0 when it is none that is
- * known. Subtype and version stand in front of the time. */
+/* The length of Arista's timestamp header behind its EtherType, the real EtherType not included; 0
+ * when it is none that is known. Subtype and version stand in front of the time. */
 static size_t timestamp_size(const struct span *s)
 {
 	static const struct {
@@ -52,7 +52,8 @@ enum mirror_drop frame_skip(struct span *s)
 		switch (type) {
 		case TYPE_IP:
 		case TYPE_IPV6:
-			/* A version that contradicts the type would send an IPv4 header through the IPv6 decoder. */
+			/* A version that contradicts the type would send an IPv4 header through the
+			 * IPv6 decoder. */
 			if (s->len > 0 && s->data[0] >> 4 != (type == TYPE_IP ? 4 : 6))
 				return MIRROR_DROP_MALFORMED;
 			return MIRROR_DROP_NONE;

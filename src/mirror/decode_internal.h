@@ -30,11 +30,13 @@ static inline uint32_t be32_at(const struct span *s, size_t at)
 	return (uint32_t)be16_at(s, at) << 16 | be16_at(s, at + 2);
 }
 
-/* decode_frame.c: skips an Ethernet header with tags and timestamps. MIRROR_DROP_NONE with *s at the IP header, or why not. */
+/* decode_frame.c: skips an Ethernet header with tags and timestamps. MIRROR_DROP_NONE with *s at
+ * the IP header, or why not. */
 enum mirror_drop frame_skip(struct span *s);
 /* decode_ip.c: from the IP header on; its version tells the family. */
 enum mirror_drop ip_decode(struct span s, struct mirror_record *ret_record);
-/* Whether these bytes are the beginning of an IP packet beyond reasonable doubt (version 4: the header's checksum). */
+/* Whether these bytes are the beginning of an IP packet beyond reasonable doubt (version 4: the
+ * header's checksum). */
 bool ip_plausible(const struct span *s);
 /* decode_transport.c: from the transport header on. */
 enum mirror_drop transport_decode(const struct span *s, uint8_t proto, struct mirror_record *r);

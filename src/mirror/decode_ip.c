@@ -14,7 +14,8 @@
 #define NEXT_HIP 139
 #define NEXT_SHIM6 140
 
-/* Behind the packet's own end there may be padding of its frame; in front of it the capture may end. */
+/* Behind the packet's own end there may be padding of its frame; in front of it the capture may
+ * end. */
 static void span_limit(struct span *s, size_t len)
 {
 	if (len < s->len)
@@ -32,7 +33,8 @@ static uint16_t checksum(const uint8_t *data, size_t len)
 	return (uint16_t)~sum;
 }
 
-/* No router forwards these, so no nexthop was chosen for them: 0/8, 127/8, 169.254/16, multicast, broadcast. */
+/* No router forwards these, so no nexthop was chosen for them: 0/8, 127/8, 169.254/16, multicast,
+ * broadcast. */
 static bool ip4_routable(const uint8_t *a)
 {
 	if (a[0] == 0 || a[0] == 127 || (a[0] & 0xf0) == 224)
@@ -54,10 +56,12 @@ static bool ip4_plausible(const struct span *s)
 {
 	size_t header = s->len > 0 ? (size_t)(s->data[0] & 15) * 4 : 0;
 
-	return header >= IP4_MIN && header <= s->len && be16_at(s, 2) >= header && checksum(s->data, header) == 0;
+	return header >= IP4_MIN && header <= s->len && be16_at(s, 2) >= header &&
+	       checksum(s->data, header) == 0;
 }
 
-/* There is no checksum to go by: nothing behind its end, a hop limit, and addresses that are routed. */
+/* There is no checksum to go by: nothing behind its end, a hop limit, and addresses that are
+ * routed. */
 static bool ip6_plausible(const struct span *s)
 {
 	if (s->len < IP6_SIZE || s->data[7] == 0)
@@ -105,7 +109,8 @@ static enum mirror_drop ip4_decode(struct span s, struct mirror_record *r)
 	return transport_decode(&s, proto, r);
 }
 
-/* The size of the extension header `next` that s begins with, 0 when `next` is none. At least two bytes are there. */
+/* The size of the extension header `next` that s begins with, 0 when `next` is none. At least two
+ * bytes are there. */
 static size_t extension_size(const struct span *s, uint8_t next)
 {
 	switch (next) {

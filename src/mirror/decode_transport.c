@@ -32,7 +32,8 @@ static enum mirror_drop tcp_decode(const struct span *s, struct mirror_record *r
 	return r->flags ? MIRROR_DROP_NONE : MIRROR_DROP_LATER;
 }
 
-/* The first chunk tells: INIT, SHUTDOWN COMPLETE and, as a rule, the others stand first (RFC 9260, section 6.10). */
+/* The first chunk tells: INIT, SHUTDOWN COMPLETE and, as a rule, the others stand first (RFC 9260,
+ * section 6.10). */
 static enum mirror_drop sctp_decode(const struct span *s, struct mirror_record *r)
 {
 	static const struct {

@@ -29,7 +29,7 @@ struct handoff {
 	struct event_base *base;
 	struct sockaddr_un address;
 	struct handoff_options options;
-	int fd; /* -1: not connected */
+	int fd;	   /* -1: not connected */
 	bool told; /* that it could not connect */
 	uint32_t retry_ms;
 	struct event *ev_read, *ev_write, *ev_retry;
@@ -67,10 +67,12 @@ static void waiting_drop_old(struct handoff *h)
 
 static void retry_later(struct handoff *h)
 {
-	struct timeval tv = { .tv_sec = h->retry_ms / 1000, .tv_usec = (suseconds_t)(h->retry_ms % 1000) * 1000 };
+	struct timeval tv = { .tv_sec = h->retry_ms / 1000,
+			      .tv_usec = (suseconds_t)(h->retry_ms % 1000) * 1000 };
 
 	event_add(h->ev_retry, &tv);
-	h->retry_ms = h->retry_ms * 2 > HANDOFF_RETRY_MAX_MS ? HANDOFF_RETRY_MAX_MS : h->retry_ms * 2;
+	h->retry_ms =
+		h->retry_ms * 2 > HANDOFF_RETRY_MAX_MS ? HANDOFF_RETRY_MAX_MS : h->retry_ms * 2;
 }
 
 static void disconnect(struct handoff *h)
@@ -139,19 +141,24 @@ static void on_read(evutil_socket_t fd, short what _unused_, void *arg)
 
 static int try_connect(struct handoff *h)
 {
-	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_(closep) int fd =
+		socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int size = SEND_BUFFER;
 
 	if (fd < 0)
 		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	/* On a unix socket this ends at once: EAGAIN says that too many others wait to be accepted. */
+	/* On a unix socket this ends at once: EAGAIN says that too many others wait to be accepted.
+	 */
 	if (connect(fd, (const struct sockaddr *)&h->address, sizeof(h->address)) < 0)
 		return -errno;
 	h->ev_read = event_new(h->base, fd, EV_READ | EV_PERSIST, on_read, h);
 	h->ev_write = event_new(h->base, fd, EV_WRITE, on_write, h);
 	h->fd = TAKE_FD(fd);
-	if (!h->ev_read || !h->ev_write || event_add(h->ev_read, NULL) < 0) {
+	if (!h->ev_read || !h->ev_write ||
+	    event_priority_set(h->ev_read, h->options.priority) < 0 ||
+	    event_priority_set(h->ev_write, h->options.priority) < 0 ||
+	    event_add(h->ev_read, NULL) < 0) {
 		disconnect(h);
 		return -ENOMEM;
 	}
@@ -180,7 +187,8 @@ static void on_retry(evutil_socket_t fd _unused_, short what _unused_, void *arg
 		flush(h);
 }
 
-int handoff_new(struct event_base *base, const struct handoff_options *options, struct handoff **ret_handoff, struct err *e)
+int handoff_new(struct event_base *base, const struct handoff_options *options,
+		struct handoff **ret_handoff, struct err *e)
 {
 	_cleanup_(handoff_freep) struct handoff *h = calloc(1, sizeof(*h));
 	size_t len = strlen(options->path);
@@ -194,12 +202,14 @@ int handoff_new(struct event_base *base, const struct handoff_options *options, 
 	h->retry_ms = HANDOFF_RETRY_MIN_MS;
 	h->address.sun_family = AF_UNIX;
 	if (len == 0 || len >= sizeof(h->address.sun_path))
-		return err_set(e, -ENAMETOOLONG, "the socket path has %zu characters, it must have 1 to %zu", len,
+		return err_set(e, -ENAMETOOLONG,
+			       "the socket path has %zu characters, it must have 1 to %zu", len,
 			       sizeof(h->address.sun_path) - 1);
 	memcpy(h->address.sun_path, options->path, len + 1);
 	h->options.path = h->address.sun_path;
 	h->ev_retry = evtimer_new(base, on_retry, h);
-	if (!h->ev_retry || event_add(h->ev_retry, &at_once) < 0)
+	if (!h->ev_retry || event_priority_set(h->ev_retry, h->options.priority) < 0 ||
+	    event_add(h->ev_retry, &at_once) < 0)
 		return err_set(e, -ENOMEM, "out of memory");
 	*ret_handoff = TAKE_PTR(h);
 	return 0;
@@ -217,7 +227,8 @@ struct handoff *handoff_free(struct handoff *h)
 }
 
 /* The next packet to be filled, behind all that wait; the oldest makes room. */
-static struct packet *packet_begin(struct handoff *h, const char *switch_name, enum mirror_kind kind, uint32_t count)
+static struct packet *packet_begin(struct handoff *h, const char *switch_name,
+				   enum mirror_kind kind, uint32_t count)
 {
 	struct packet *p;
 	size_t len = strnlen(switch_name, MIRROR_SWITCH_MAX - 1);
@@ -226,7 +237,9 @@ static struct packet *packet_begin(struct handoff *h, const char *switch_name, e
 		waiting_drop_first(h);
 	p = &h->packets[(h->first + h->n++) % HANDOFF_PACKETS];
 	p->begun_ms = clock_now_ms();
-	p->wire.header = (struct mirror_header){ .magic = MIRROR_MAGIC, .kind = (uint16_t)kind, .count = (uint16_t)count };
+	p->wire.header = (struct mirror_header){ .magic = MIRROR_MAGIC,
+						 .kind = (uint16_t)kind,
+						 .count = (uint16_t)count };
 	memcpy(p->wire.header.switch_name, switch_name, len);
 	return p;
 }
@@ -254,7 +267,8 @@ static struct packet *packet_open(struct handoff *h, const struct mirror_counter
 static bool packet_merge(struct packet *p, const struct mirror_record *record)
 {
 	for (uint32_t i = 0; i < p->records; i++) {
-		if (memcmp(&p->wire.records[i], record, offsetof(struct mirror_record, flags)) == 0) {
+		if (memcmp(&p->wire.records[i], record, offsetof(struct mirror_record, flags)) ==
+		    0) {
 			p->wire.records[i].flags |= record->flags;
 			p->account->dropped[MIRROR_DROP_REPEATED]++;
 			return true;
@@ -268,8 +282,8 @@ static bool packet_merge(struct packet *p, const struct mirror_record *record)
 	return true;
 }
 
-void handoff_flows(struct handoff *h, const char *switch_name, const struct mirror_record *records, uint32_t n,
-		   struct mirror_counters *account)
+void handoff_flows(struct handoff *h, const char *switch_name, const struct mirror_record *records,
+		   uint32_t n, struct mirror_counters *account)
 {
 	struct packet *p = packet_open(h, account);
 
@@ -289,7 +303,8 @@ void handoff_flows(struct handoff *h, const char *switch_name, const struct mirr
 	packet_end(h);
 }
 
-void handoff_counters(struct handoff *h, const char *switch_name, const struct mirror_counters *counters)
+void handoff_counters(struct handoff *h, const char *switch_name,
+		      const struct mirror_counters *counters)
 {
 	struct packet *p;
 

@@ -12,7 +12,7 @@
 
 #define HANDOFF_PACKETS 128 /* each of up to MIRROR_RECORDS_MAX records: 1.3 MB in all */
 #define HANDOFF_KEEP_MS 10000
-#define HANDOFF_MERGE_MS 4000 /* a packet that waits is filled up for so long */
+#define HANDOFF_MERGE_MS 4000	 /* a packet that waits is filled up for so long */
 #define HANDOFF_RETRY_MIN_MS 100 /* doubling up to the maximum */
 #define HANDOFF_RETRY_MAX_MS 5000
 
@@ -20,20 +20,24 @@ struct handoff;
 
 struct handoff_options {
 	const char *path; /* copied */
-	/* Called when a connection is made or lost, or could not be made for the first time since; e says why. May be NULL. */
+	int priority;	  /* of its events */
+	/* Called when a connection is made or lost, or could not be made for the first time since;
+	 * e says why. May be NULL. */
 	void (*changed)(bool connected, const struct err *e, void *arg);
 	void *arg;
 };
 
 /* Tries to connect at once and goes on trying from the loop. -ENAMETOOLONG, -ENOMEM. */
-int handoff_new(struct event_base *base, const struct handoff_options *options, struct handoff **ret_handoff,
-		struct err *e) _must_check_;
+int handoff_new(struct event_base *base, const struct handoff_options *options,
+		struct handoff **ret_handoff, struct err *e) _must_check_;
 struct handoff *handoff_free(struct handoff *h);
 DEFINE_FREEP(struct handoff, handoff_free)
 
-/* Sends or keeps up to MIRROR_RECORDS_MAX records with different tuples; in each packet a tuple is there once. *account is borrowed until handoff_free: handed_on counts those that were sent, and
+/* Sends or keeps up to MIRROR_RECORDS_MAX records with different tuples; in each packet a tuple is
+ * there once. *account is borrowed until handoff_free: handed_on counts those that were sent, and
  * dropped[MIRROR_DROP_HANDOFF] those that will never be, whenever that turns out. */
-void handoff_flows(struct handoff *h, const char *switch_name, const struct mirror_record *records, uint32_t n,
-		   struct mirror_counters *account);
+void handoff_flows(struct handoff *h, const char *switch_name, const struct mirror_record *records,
+		   uint32_t n, struct mirror_counters *account);
 /* Sends a copy of the counters; while there is no connection, nothing. */
-void handoff_counters(struct handoff *h, const char *switch_name, const struct mirror_counters *counters);
+void handoff_counters(struct handoff *h, const char *switch_name,
+		      const struct mirror_counters *counters);

@@ -11,7 +11,8 @@ static int bounding_drop(struct err *e)
 {
 	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
-			return err_set(e, -errno, "capability %u stays in the bounding set: %s", cap, strerror(errno));
+			return err_set(e, -errno, "capability %u stays in the bounding set: %s",
+				       cap, strerror(errno));
 	return 0;
 }
 
@@ -27,7 +28,8 @@ static int sets_verify(struct err *e)
 			return err_set(e, -EPERM, "capabilities are left after they were given up");
 	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
 		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) == 1)
-			return err_set(e, -EPERM, "ambient capability %u is left after it was given up", cap);
+			return err_set(e, -EPERM,
+				       "ambient capability %u is left after it was given up", cap);
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return err_set(e, -EPERM, "no_new_privs is not set");
 	return 0;
@@ -42,7 +44,8 @@ int privilege_drop(struct err *e)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set(e, -errno, "no_new_privs cannot be set: %s", strerror(errno));
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-		return err_set(e, -errno, "ambient capabilities cannot be cleared: %s", strerror(errno));
+		return err_set(e, -errno, "ambient capabilities cannot be cleared: %s",
+			       strerror(errno));
 	r = bounding_drop(e); /* while CAP_SETPCAP may still be there */
 	if (r < 0)
 		return r;

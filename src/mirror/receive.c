@@ -35,12 +35,14 @@ static uint32_t tap_drops(const struct tap *t)
 	uint32_t info[SK_MEMINFO_VARS] = { 0 };
 	socklen_t len = sizeof(info);
 
-	if (getsockopt(t->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 || len <= SK_MEMINFO_DROPS * sizeof(info[0]))
+	if (getsockopt(t->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ||
+	    len <= SK_MEMINFO_DROPS * sizeof(info[0]))
 		return t->drops;
 	return info[SK_MEMINFO_DROPS];
 }
 
-/* Opens it deaf. Between socket() and the filter everything on every interface was let in: that is thrown away. */
+/* Opens it deaf. Between socket() and the filter everything on every interface was let in: that is
+ * thrown away. */
 static int tap_open(struct tap *t, int family, struct err *e)
 {
 	struct filter nothing;
@@ -64,8 +66,10 @@ static int tap_bind(struct tap *t, const char *ifname, struct err *e)
 {
 	int r;
 
-	if (setsockopt(t->fd, SOL_SOCKET, SO_BINDTODEVICE, ifname, (socklen_t)strlen(ifname) + 1) < 0)
-		return err_set(e, -errno, "a socket cannot be bound to %s: %s", ifname, strerror(errno));
+	if (setsockopt(t->fd, SOL_SOCKET, SO_BINDTODEVICE, ifname, (socklen_t)strlen(ifname) + 1) <
+	    0)
+		return err_set(e, -errno, "a socket cannot be bound to %s: %s", ifname,
+			       strerror(errno));
 	r = filter_attach(t->fd, &t->filter);
 	return r < 0 ? err_set(e, r, "a socket filter cannot be set: %s", strerror(-r)) : 0;
 }
@@ -73,7 +77,8 @@ static int tap_bind(struct tap *t, const char *ifname, struct err *e)
 static void vectors_init(struct mirror_receiver *r)
 {
 	for (size_t i = 0; i < RECEIVE_VECTOR; i++) {
-		r->vectors[i] = (struct iovec){ .iov_base = r->buffers[i], .iov_len = sizeof(r->buffers[i]) };
+		r->vectors[i] = (struct iovec){ .iov_base = r->buffers[i],
+						.iov_len = sizeof(r->buffers[i]) };
 		r->messages[i].msg_hdr.msg_iov = &r->vectors[i];
 		r->messages[i].msg_hdr.msg_iovlen = 1;
 	}
@@ -87,7 +92,8 @@ static void buffer_grow(int fd, uint32_t size)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 }
 
-int mirror_receiver_new(const struct mirror_receiver_options *options, struct mirror_receiver **ret_receiver, struct err *e)
+int mirror_receiver_new(const struct mirror_receiver_options *options,
+			struct mirror_receiver **ret_receiver, struct err *e)
 {
 	_cleanup_(mirror_receiver_freep) struct mirror_receiver *r = calloc(1, sizeof(*r));
 	int result;
@@ -102,9 +108,11 @@ int mirror_receiver_new(const struct mirror_receiver_options *options, struct mi
 	r->format = options->format;
 	vectors_init(r);
 	filter_pair(&options->pair, r->ip4 ? PACKET_MAX : MIRROR_SNAP, &r->packets.filter);
-	result = filter_foreign(&options->pair, options->neighbours, options->n_neighbours, &r->foreign.filter);
+	result = filter_foreign(&options->pair, options->neighbours, options->n_neighbours,
+				&r->foreign.filter);
 	if (result < 0)
-		return err_set(e, result, "more than %d mirrors on %s", FILTER_MIRRORS_MAX, r->ifname);
+		return err_set(e, result, "more than %d mirrors on %s", FILTER_MIRRORS_MAX,
+			       r->ifname);
 	result = tap_open(&r->packets, options->pair.source.family, e);
 	if (result == 0)
 		result = tap_open(&r->foreign, options->pair.source.family, e);
@@ -133,7 +141,10 @@ int mirror_receiver_bind(struct mirror_receiver *r, struct err *e)
 	if (index == 0)
 		return err_set(e, -ENODEV, "there is no interface %s", r->ifname);
 	if (r->ifindex != 0)
-		return index == r->ifindex ? 0 : err_set(e, -ESTALE, "%s is another interface than before", r->ifname);
+		return index == r->ifindex
+			       ? 0
+			       : err_set(e, -ESTALE, "%s is another interface than before",
+					 r->ifname);
 	result = tap_bind(&r->packets, r->ifname, e);
 	if (result == 0)
 		result = tap_bind(&r->foreign, r->ifname, e);
@@ -156,8 +167,10 @@ uint32_t mirror_receiver_buffer(const struct mirror_receiver *r)
 	return (uint32_t)bytes;
 }
 
-/* A raw IPv4 socket hands over the outer header too, which the kernel has checked; an IPv6 one does not. */
-static enum mirror_drop packet_take(const struct mirror_receiver *r, const uint8_t *data, size_t len, struct batch *b)
+/* A raw IPv4 socket hands over the outer header too, which the kernel has checked; an IPv6 one does
+ * not. */
+static enum mirror_drop packet_take(const struct mirror_receiver *r, const uint8_t *data,
+				    size_t len, struct batch *b)
 {
 	size_t header = r->ip4 && len > 0 ? (size_t)(data[0] & 15) * 4 : 0;
 	struct mirror_record record;

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Offsets of the addresses in the IP header. They are counted from SKF_NET_OFF: a raw IPv6 socket's packets begin behind that
- * header. */
+/* Offsets of the addresses in the IP header. They are counted from SKF_NET_OFF: a raw IPv6 socket's
+ * packets begin behind that header. */
 #define IP4_SOURCE 12
 #define IP4_DESTINATION 16
 #define IP6_SOURCE 8
@@ -33,15 +33,16 @@ static void add_return_if(struct filter *f, const struct word *words, size_t n, 
 
 static size_t words_of(const struct ip_addr *a, bool source, struct word *words)
 {
-	uint32_t offset = a->family == AF_INET ? (source ? IP4_SOURCE : IP4_DESTINATION) :
-						 (source ? IP6_SOURCE : IP6_DESTINATION);
+	uint32_t offset = a->family == AF_INET ? (source ? IP4_SOURCE : IP4_DESTINATION)
+					       : (source ? IP6_SOURCE : IP6_DESTINATION);
 	size_t n = ip_addr_size(a) / 4;
 
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t *b = a->bytes + 4 * i;
 
 		words[i].offset = (uint32_t)SKF_NET_OFF + offset + 4 * (uint32_t)i;
-		words[i].value = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+		words[i].value =
+			(uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 	}
 	return n;
 }
@@ -68,7 +69,8 @@ void filter_pair(const struct mirror_pair *p, uint32_t snap, struct filter *ret_
 	add(ret_filter, BPF_RET | BPF_K, 0, 0);
 }
 
-int filter_foreign(const struct mirror_pair *own, const struct mirror_pair *mirrors, size_t n, struct filter *ret_filter)
+int filter_foreign(const struct mirror_pair *own, const struct mirror_pair *mirrors, size_t n,
+		   struct filter *ret_filter)
 {
 	struct word words[4];
 
@@ -87,7 +89,9 @@ int filter_foreign(const struct mirror_pair *own, const struct mirror_pair *mirr
 int filter_attach(int fd, const struct filter *f)
 {
 	/* The kernel copies it. */
-	const struct sock_fprog program = { .len = (unsigned short)f->n, .filter = (struct sock_filter *)f->list };
+	const struct sock_fprog program = { .len = (unsigned short)f->n,
+					    .filter = (struct sock_filter *)f->list };
 
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
+											   : 0;
 }

@@ -50,3 +50,8 @@ struct nlmsghdr *ct_request_get(void *buf, const struct tuple *t);
 struct nlmsghdr *ct_request_delete(void *buf, const struct tuple *t);
 struct nlmsghdr *ct_request_set_mark(void *buf, const struct tuple *t, uint32_t mark,
 				     uint32_t mask);
+/* create: makes the entry, without translation and as established, or changes the one that stands: the mark's bits under mask,
+ * and the timeout. touch: changes the timeout of the one that stands. */
+struct nlmsghdr *ct_request_create(void *buf, const struct tuple *t, uint32_t mark, uint32_t mask,
+				   uint32_t timeout_s);
+struct nlmsghdr *ct_request_touch(void *buf, const struct tuple *t, uint32_t timeout_s);

@@ -342,6 +342,9 @@ static void chain_first(struct path *p, const struct family *f)
 	x_compare(b, NFT_CMP_NEQ, R(0), &none, sizeof(none));
 	x_verdict(b, NFT_RETURN, NULL);
 	x_end(b);
+	/* A flow with a living nexthop comes here without a mark only where somebody emptied
+	 * prerouting: it keeps its nexthop until that is mended. */
+	rule_ct_vmap(p, c, RS_MARKS, true);
 	x_begin(b, c);
 	nfproto(b, f);
 	x_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->dst, f->len, R(0));

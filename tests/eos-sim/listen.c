@@ -22,6 +22,7 @@ struct web {
 	size_t next;
 	int connections[CONNECTIONS_MAX];
 	size_t n;
+	int listening, most_listening;
 };
 
 struct web *web_new(void)
@@ -157,4 +158,26 @@ void web_drop_connections(struct sim *sim)
 {
 	for (size_t i = 0; i < sim->web->n; i++)
 		shutdown(sim->web->connections[i], SHUT_RDWR);
+}
+
+void web_listening(struct sim *sim, int change)
+{
+	struct web *w = sim->web;
+
+	w->listening += change;
+	if (w->listening > w->most_listening)
+		w->most_listening = w->listening;
+}
+
+void web_settle(struct sim *sim)
+{
+	bool settled = false;
+
+	for (int i = 0; i < 200 && !settled; i++) {
+		pthread_mutex_lock(&sim->lock);
+		settled = sim->web->listening == (clock_ms() < sim->down_until ? 0 : sim->web->most_listening);
+		pthread_mutex_unlock(&sim->lock);
+		if (!settled)
+			sleep_ms(5);
+	}
 }

@@ -296,6 +296,8 @@ struct json_object *control_operate(struct sim *sim, struct json_object *operati
 			wrong = operations[i].run(sim, op, operation, ret);
 	}
 	pthread_mutex_unlock(&sim->lock);
+	if (strcmp(op, "down") == 0 || strcmp(op, "up") == 0 || strcmp(op, "reboot") == 0)
+		web_settle(sim);
 	if (wrong)
 		json_put_text(ret, "error", wrong);
 	return ret;

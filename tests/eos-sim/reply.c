@@ -51,15 +51,14 @@ static void reset_connection(int fd)
 
 static ssize_t stream_huge(const struct stream *s, uint64_t position, char *buffer, size_t size)
 {
-	static const char head[] = "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"result\":[\"";
 	static const char tail[] = "\"]}";
 	size_t n = 0;
 
 	for (; n < size && position < s->total; n++, position++) {
 		uint64_t left = s->total - position;
 
-		if (position < sizeof(head) - 1)
-			buffer[n] = head[position];
+		if (position < s->size)
+			buffer[n] = s->body[position];
 		else
 			buffer[n] = left < sizeof(tail) ? tail[sizeof(tail) - 1 - left] : 'a';
 	}
@@ -137,14 +136,24 @@ static enum MHD_Result silence(struct sim *sim, int fd, struct json_object *requ
 	return MHD_NO;
 }
 
-static char *nested(long depth)
+/* The beginning of an answer to the request, up to the result. */
+static char *answer_head(struct json_object *request)
 {
-	char *body = need(malloc((size_t)depth * 2 + 64));
-	size_t n = (size_t)snprintf(body, 64, "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"result\":");
+	return format_text("{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":",
+			   json_object_to_json_string_ext(json_child(request, "id"), JSON_C_TO_STRING_PLAIN));
+}
 
-	memset(body + n, '[', (size_t)depth);
-	memset(body + n + depth, ']', (size_t)depth);
-	memcpy(body + n + 2 * (size_t)depth, "}", 2);
+static char *hostile_body(struct json_object *request, const struct fault *fault)
+{
+	size_t depth = fault->kind == FAULT_DEEP ? (size_t)fault->bytes : 0;
+	char *head = answer_head(request), *body = need(malloc(strlen(head) + 2 * depth + 3));
+	size_t n = strlen(head);
+
+	memcpy(body, head, n);
+	memset(body + n, '[', depth);
+	memset(body + n + depth, ']', depth);
+	memcpy(body + n + 2 * depth, depth ? "}" : "[\"", depth ? 2 : 3);
+	free(head);
 	return body;
 }
 
@@ -176,7 +185,8 @@ static enum MHD_Result reply_status(struct MHD_Connection *connection, unsigned 
 }
 
 /* Faults for which no command runs. */
-static bool before_commands(struct MHD_Connection *connection, int fd, const struct fault *fault, enum MHD_Result *ret)
+static bool before_commands(struct MHD_Connection *connection, int fd, struct json_object *request, const struct fault *fault,
+			    enum MHD_Result *ret)
 {
 	switch ((int)fault->kind) {
 	case FAULT_STATUS:
@@ -187,7 +197,7 @@ static bool before_commands(struct MHD_Connection *connection, int fd, const str
 		return true;
 	case FAULT_DEEP:
 	case FAULT_HUGE:
-		*ret = reply_stream(connection, fd, fault, fault->kind == FAULT_DEEP ? nested(fault->bytes) : copy_text(""));
+		*ret = reply_stream(connection, fd, fault, hostile_body(request, fault));
 		return true;
 	case FAULT_TYPES:
 		*ret = reply_text(connection, 200, "application/json",
@@ -208,7 +218,7 @@ enum MHD_Result reply_to_commands(struct sim *sim, struct MHD_Connection *connec
 
 	if (fault->kind == FAULT_SILENCE)
 		return silence(sim, fd, request, fault);
-	if (before_commands(connection, fd, fault, &result))
+	if (before_commands(connection, fd, request, fault, &result))
 		return result;
 	if (fault->kind == FAULT_FAIL)
 		plan = (struct rpc_plan){ -1, fault->at, (int)fault->code, fault->text };

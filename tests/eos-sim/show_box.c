@@ -11,6 +11,7 @@ static void run_version(struct cli *c, const struct cli_row *row)
 	struct sim *sim = c->sim;
 	double boot = sim_boot_timestamp(sim);
 	double uptime = (double)(wall_ms() - sim->booted_wall_ms) / 1000;
+	char internal[KNOB_TEXT_SIZE + 16];
 	struct json_object *m;
 
 	(void)row;
@@ -28,7 +29,8 @@ static void run_version(struct cli *c, const struct cli_row *row)
 	json_put_text(m, "serialNumber", "SIM00000001");
 	json_put_text(m, "systemMacAddress", sim->knobs.system_mac);
 	json_put_text(m, "version", sim->knobs.version);
-	json_put_text(m, "internalVersion", format_text("%s-24305004", sim->knobs.version));
+	snprintf(internal, sizeof(internal), "%s-24305004", sim->knobs.version);
+	json_put_text(m, "internalVersion", internal);
 	json_put_text(m, "architecture", "x86_64");
 	json_put_number(m, "memTotal", 8099732);
 	json_put_number(m, "memFree", 4989568);
@@ -155,6 +157,7 @@ static void run_mac_table(struct cli *c, const struct cli_row *row)
 static struct json_object *interface_model(const struct interface *i)
 {
 	struct json_object *o = json_object_new_object(), *vlan = json_object_new_object();
+	char lag[NAME_SIZE + 4];
 
 	json_put_text(o, "description", "");
 	json_put_text(o, "linkStatus", i->link);
@@ -167,8 +170,9 @@ static struct json_object *interface_model(const struct interface *i)
 	json_put_text(vlan, "interfaceForwardingModel", *i->lag ? "dataLink" : i->mode);
 	if (i->vlan)
 		json_put_number(vlan, "vlanId", i->vlan);
+	snprintf(lag, sizeof(lag), "in %s", i->lag);
 	if (*i->lag)
-		json_put_text(vlan, "vlanExplanation", format_text("in %s", i->lag));
+		json_put_text(vlan, "vlanExplanation", lag);
 	json_object_object_add(o, "vlanInformation", vlan);
 	return o;
 }

@@ -226,11 +226,14 @@ static void *accept_loop(void *p)
 		if (down && w->fd >= 0) {
 			close(w->fd);
 			w->fd = -1;
+			web_listening(w->sim, -1);
 			web_drop_connections(w->sim);
 		}
-		pthread_mutex_unlock(&w->sim->lock);
-		if (!down && w->fd < 0)
+		if (!down && w->fd < 0) {
 			w->fd = listen_at(w->where);
+			web_listening(w->sim, w->fd >= 0);
+		}
+		pthread_mutex_unlock(&w->sim->lock);
 
 		struct pollfd poll_fd = { w->fd, POLLIN, 0 };
 
@@ -281,6 +284,9 @@ struct web_listener *web_start(struct sim *sim, const char *where, const char *c
 	w->port = listen_port(w->fd);
 	w->where = format_text("%.*s:%d", (int)(colon - where), where, w->port);
 	printf("%s %s\n", w->tls ? "https" : "http", w->where);
+	pthread_mutex_lock(&sim->lock);
+	web_listening(sim, 1);
+	pthread_mutex_unlock(&sim->lock);
 	pthread_create(&w->thread, NULL, accept_loop, w);
 	return w;
 }

@@ -19,6 +19,10 @@ void web_stop(struct web_listener *w);
 void web_expire_sessions(struct sim *sim);
 void web_drop_connections(struct sim *sim);
 struct web *web_new(void);
+/* A listener opened (+1) or closed (-1) its socket. The caller holds the lock. */
+void web_listening(struct sim *sim, int change);
+/* Waits until the listeners are as sim->down_until wants them. Without the lock. */
+void web_settle(struct sim *sim);
 /* Whether a cookie is good (and if so, is used now); a new one; the end of one. The caller holds the lock. */
 bool web_session_good(struct sim *sim, const char *cookie);
 void web_session_new(struct sim *sim, char ret_cookie[33]);

@@ -41,6 +41,11 @@ def delete_table(lab):
     lab.run("gw", "nft delete table inet flowpin", check=False)
 
 
+def flush_chain(lab):
+    """forward still stands: it must not learn anew what prerouting no longer marks."""
+    lab.run("gw", "nft flush chain inet flowpin prerouting", check=False)
+
+
 def flush_rules(lab):
     """It takes those of main and default too; whoever did that puts them back."""
     for v, names in ((4, {32766: "main", 32767: "default"}), (6, {32766: "main"})):
@@ -63,6 +68,7 @@ def delete_routes(lab):
 DEEDS = (
     ("nft flush ruleset", flush_ruleset, None, "ruleset"),
     ("nft delete table", delete_table, None, "ruleset"),
+    ("nft flush chain", flush_chain, None, "ruleset"),
     ("ip rule flush", flush_rules, "policy", "policy"),
     ("our rules deleted", delete_rules, "policy", "policy"),
     ("our routes deleted", delete_routes, "policy", "policy"),

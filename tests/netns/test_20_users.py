@@ -101,8 +101,6 @@ def users(uid):
     with standard(3) as lab:
         lab.route(["s1", "s2", "s3"])
         d = PackagedDaemon(lab, ADMIN_CONFIG, uid)
-        if os.path.exists(d.wrapper) and uid:
-            os.chown(d._notify_path, uid, GROUP) if os.path.exists(d._notify_path) else None  # pylint: disable=protected-access
         os.umask(0)  # the notify socket of the test must take what another user sends
         try:
             d.start()
@@ -111,10 +109,7 @@ def users(uid):
         wait_until(lambda: len(d.nexthops()) == 3, 5, "three nexthops")
         info = os.stat(d.socket)
         equal((info.st_gid, info.st_mode & 0o777), (GROUP, 0o660), "the socket is of group flowpin, mode 0660")
-        last = USERS[-1]
-        for user in USERS:
-            if user is USERS[0]:
-                continue  # root comes last: its Teardown ends the daemon
+        for user in USERS[1:]:  # root comes last: its Teardown ends the daemon
             for changing, rows in ((False, READING), (True, CHANGING)):
                 for method, parameters, more in rows:
                     if method == "Teardown" and user[5]:
@@ -124,7 +119,7 @@ def users(uid):
                 check(all(b["state"] == "active" for b in d.nexthops()), f"{user[0]}: nothing was changed", d.nexthops)
         commands(lab, d)
         check(d.verify_clean(), "verify is clean")
-        check(last[0] == "nobody else" and d.running(), "flowpind runs")
+        check(d.running(), "flowpind runs")
         drained = d.flowpin("drain", lab.nexthop("s3"))
         equal(drained["bindings"][0]["drain"]["uid"], 0, "a drain says who wanted it")
         d.flowpin("undrain", lab.nexthop("s3"))

@@ -71,9 +71,9 @@ static inline struct ip_addr hop_number(uint8_t n)
 
 static inline struct placement_facts facts_of(uint64_t learned_ms)
 {
-	return (struct placement_facts){
-		.nexthop = hop_number(1), .learned_ms = learned_ms, .replied = true
-	};
+	return (struct placement_facts){ .nexthop = hop_number(1),
+					 .learned_ms = learned_ms,
+					 .replied = true };
 }
 
 static inline void offer(struct placement *p, struct tuple t, const struct placement_facts *f,
@@ -167,13 +167,16 @@ static inline void read_switch(struct placement *p, uint32_t room, uint64_t now_
 			continue;
 		if (!v.present) {
 			assert_int_equal(observe(p, v.tuple, PLACEMENT_STATE_ABSENT,
-						 PLACEMENT_CLASS_NONE, now_ms), 0);
+						 PLACEMENT_CLASS_NONE, now_ms),
+					 0);
 			continue;
 		}
 		room -= fits ? weight : 0;
-		assert_int_equal(observe(p, v.tuple,
-					 fits ? PLACEMENT_STATE_PROGRAMMED : PLACEMENT_STATE_REJECTED,
-					 fits ? PLACEMENT_CLASS_NONE : PLACEMENT_CLASS_FULL, now_ms), 0);
+		assert_int_equal(
+			observe(p, v.tuple,
+				fits ? PLACEMENT_STATE_PROGRAMMED : PLACEMENT_STATE_REJECTED,
+				fits ? PLACEMENT_CLASS_NONE : PLACEMENT_CLASS_FULL, now_ms),
+			0);
 	}
 	placement_observe_full_end(p, now_ms);
 }

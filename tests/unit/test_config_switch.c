@@ -36,6 +36,11 @@ static const struct {
 	{ "switch s1 { " URL " mirror { source = 5.5.5.5 } }", "mirror of switch 's1' has no destination" },
 	{ "switch s1 { " URL " mirror { source = 5.5.5 } }", "source: '5.5.5' is not an address" },
 	{ "switch s1 { " URL " mirror { zone = 0 } }", "zone: '0' is not a number from 1 to 65535" },
+	{ "switch s1 { " URL " mirror { protocol = 0 } }", "protocol: '0' is not a number from 1 to 0xffff" },
+	{ "switch s1 { " URL " mirror { payload = udp } }", "payload: 'udp' is none of auto, ethernet and ip" },
+	{ "switch s1 { " URL " " MIRROR " }\nswitch s2 { " URL
+	  " mirror { source = 5.5.5.5 destination = 10.0.0.9 interface = eth2 zone = 102 key = 1 } }",
+	  "the mirrors of switches 's1' and 's2' cannot be told apart" },
 	{ "switch s1 { " URL " mirror { source = 5.5.5.5 destination = \"::1\" interface = e zone = 1 } }",
 	  "mirror of switch 's1': one address is IPv4, the other IPv6" },
 	{ "switch s1 { " URL MIRROR MIRROR " }", "'source' is given twice" },
@@ -76,7 +81,8 @@ static void test_everything(void **state _unused_)
 		"  eapi = \"https://10.21.227.188\"\n"
 		"  username = flowpin password-file = /etc/flowpin/s7058.password\n"
 		"  tls-pin = \"sha256//abc=\"\n"
-		"  mirror { source = 5.5.5.5 destination = 10.0.0.9 interface = eth2 zone = 101 key = 7 max-flows = 3k }\n"
+		"  mirror { source = 5.5.5.5 destination = 10.0.0.9 interface = eth2 zone = 101 key = 7 protocol = 0x88be "
+		"payload = ip max-flows = 3k }\n"
 		"  place = heavy max-flows = 1500 idle-timeout = 10m group = pair\n"
 		"  action-ipv6 = nexthop status-pending = {wait, busy} tcam-command = \"\" lookup-prefix = \"\"\n"
 		"}\n"
@@ -98,6 +104,8 @@ static void test_everything(void **state _unused_)
 	assert_string_equal(s->url, "https://10.21.227.188/command-api");
 	assert_true(s->mirror.present && s->mirror.has_key && s->mirror.key == 7);
 	assert_int_equal(s->mirror.zone, 101);
+	assert_int_equal(s->mirror.protocol, 0x88be);
+	assert_int_equal(s->mirror.payload, SWITCH_PAYLOAD_IP);
 	assert_int_equal(s->mirror.max_flows, 3000);
 	assert_string_equal(s->mirror.ifname, "eth2");
 	assert_true(s->place_set && s->place == SWITCH_PLACE_HEAVY);

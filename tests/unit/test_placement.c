@@ -107,8 +107,9 @@ static void test_policies(void **state)
 		for (uint32_t i = 0; i < FLOWS; i++)
 			assert_int_equal(is_in(p, flow_number(i)), cases[c].soon[i]);
 		/* min-age is waited for, and nothing else. */
-		assert_int_equal(wait, cases[c].policy == PLACEMENT_POLICY_ESTABLISHED ?
-					       5 * SECOND : UINT64_MAX);
+		assert_int_equal(wait, cases[c].policy == PLACEMENT_POLICY_ESTABLISHED
+					       ? 5 * SECOND
+					       : UINT64_MAX);
 		placement_settle(p, 1000 + 5 * SECOND - 1);
 		for (uint32_t i = 0; i < FLOWS; i++)
 			assert_int_equal(is_in(p, flow_number(i)), cases[c].soon[i]);
@@ -188,7 +189,8 @@ static void test_zones(void **state)
 	assert_int_equal(view_of(p, mirror).n_zones, 2);
 	assert_int_equal(view_of(p, mirror).tuple.zone, 0);
 	placement_settle(p, 100);
-	/* Younger, and elsewhere: the older one stays. It is counted once however often it is told. */
+	/* Younger, and elsewhere: the older one stays. It is counted once however often it is told.
+	 */
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(placement_offer(p, &third, &other, 200), -EEXIST);
 	assert_int_equal(numbers_of(p).conflicts, 1);
@@ -329,7 +331,8 @@ static void test_reserve(void **state)
 	assert_int_equal(tell_all(p, 1000), 20);
 	assert_int_equal(numbers_of(p).removed[PLACEMENT_EVICTED], 0);
 	assert_int_equal(numbers_of(p).desired, 100);
-	/* Ten more take the places of the smallest, the oldest of them; deletions are told first. */
+	/* Ten more take the places of the smallest, the oldest of them; deletions are told first.
+	 */
 	for (uint32_t i = 220; i < 230; i++)
 		offer(p, flow_number(i), &drain, 1000);
 	assert_true(placement_next(p, 1000, wishes, 500, &b));

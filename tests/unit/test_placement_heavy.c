@@ -10,7 +10,7 @@
 enum { FLOWS = 10000, LARGEST = 1000 };
 struct world {
 	uint64_t rate[FLOWS]; /* bytes a second */
-	uint64_t ct_bytes[FLOWS], switch_bytes[FLOWS], lag_bytes[FLOWS];
+	uint64_t ct_bytes[FLOWS], switch_bytes[FLOWS];
 	bool was_in[FLOWS];
 };
 
@@ -34,22 +34,30 @@ static bool is_large(const struct world *w, uint32_t i)
 	return w->rate[i] >= 100000000 / LARGEST;
 }
 
-/* One interval passes; the switch's counters are read with what they showed up to 3 s before. */
+/* One interval passes. The switch's counters show what they were up to 3 s before. In the interval
+ * in which a flow is put in, 3 s of it pass the gateway, and the switch shows nothing yet. */
 static void world_run(struct world *w, struct placement *p, uint64_t *rng, uint64_t now_ms)
 {
 	for (uint32_t i = 0; i < FLOWS; i++) {
-		uint64_t bytes = w->rate[i] * INTERVAL / SECOND;
-		uint64_t lag = w->rate[i] * (random_next(rng) >> 32) % 3;
+		uint64_t bytes = w->rate[i] * INTERVAL / SECOND, early = 3 * w->rate[i];
+		uint64_t lag = w->rate[i] * ((random_next(rng) >> 32) % 4);
 		struct tuple t = flow_number(i);
+		bool in = is_in(p, t);
 
-		if (is_in(p, t)) {
-			w->switch_bytes[i] += bytes;
-			assert_int_equal(observe_counters(p, t, w->switch_bytes[i] / 100,
-							  w->switch_bytes[i] - lag, now_ms), 0);
-		} else {
+		if (!in) {
 			w->ct_bytes[i] += bytes;
 			w->switch_bytes[i] = 0;
+		} else if (!w->was_in[i]) {
+			w->ct_bytes[i] += early;
+			w->switch_bytes[i] = bytes - early;
+			assert_int_equal(observe_counters(p, t, 0, 0, now_ms), 0);
+		} else {
+			w->switch_bytes[i] += bytes;
+			assert_int_equal(observe_counters(p, t, w->switch_bytes[i] / 100,
+							  w->switch_bytes[i] - lag, now_ms),
+					 0);
 		}
+		w->was_in[i] = in;
 		assert_int_equal(placement_account(p, &t, w->ct_bytes[i], now_ms), 0);
 	}
 	placement_interval(p, now_ms);
@@ -70,32 +78,32 @@ static void test_largest_within_two_intervals(void **state)
 	static struct world w;
 	struct placement_options o = options_of(PLACEMENT_POLICY_HEAVY, LARGEST);
 	_cleanup_(placement_freep) struct placement *p = NULL;
-	uint64_t rng = 42, evicted;
+	uint64_t rng = 42, begin_ms = 3600 * SECOND;
 
 	(void)state;
 	world_make(&w, &rng);
 	p = placement_made(&o);
 	placement_attach(p);
-	/* The flows are older than the first interval: conntrack's totals are of half an hour. */
+	/* The flows are older than the first interval, by up to an hour: conntrack's totals say
+	 * more of their age than of their size. */
 	for (uint32_t i = 0; i < FLOWS; i++) {
-		struct placement_facts f = facts_of(0);
+		uint64_t age_s = (random_next(&rng) >> 32) % 3600;
+		struct placement_facts f = facts_of(begin_ms - age_s * SECOND);
 
-		w.ct_bytes[i] = w.rate[i] * 1800;
-		offer(p, flow_number(i), &f, 1800 * SECOND);
+		w.ct_bytes[i] = w.rate[i] * age_s;
+		offer(p, flow_number(i), &f, begin_ms);
 	}
-	tell_all(p, 1800 * SECOND);
+	tell_all(p, begin_ms);
 	assert_int_equal(numbers_of(p).desired, 0);
-	world_run(&w, p, &rng, 1800 * SECOND + INTERVAL);
-	world_run(&w, p, &rng, 1800 * SECOND + 2 * INTERVAL);
+	world_run(&w, p, &rng, begin_ms + INTERVAL);
+	world_run(&w, p, &rng, begin_ms + 2 * INTERVAL);
 	assert_int_equal(large_ones_in(&w, p), LARGEST);
 	assert_int_equal(numbers_of(p).desired, LARGEST);
-	/* Constant rates: from here on nothing goes in or out. */
-	evicted = numbers_of(p).removed[PLACEMENT_EVICTED];
+	/* Constant rates: nothing goes in or out, neither so far nor from here on. */
 	for (uint64_t i = 3; i < 40; i++)
-		world_run(&w, p, &rng, 1800 * SECOND + i * INTERVAL);
+		world_run(&w, p, &rng, begin_ms + i * INTERVAL);
 	assert_int_equal(large_ones_in(&w, p), LARGEST);
-	assert_int_equal(numbers_of(p).removed[PLACEMENT_EVICTED], evicted);
-	assert_int_equal(evicted, 0);
+	assert_int_equal(numbers_of(p).removed[PLACEMENT_EVICTED], 0);
 }
 
 /* One interval in which a flow carries `bytes`, counted where it is. */
@@ -120,7 +128,10 @@ static void test_hysteresis(void **state)
 		uint64_t bytes;
 		int intervals;
 		bool in;
-	} phases[] = { { 90000, 5, false }, { 120000, 20, false }, { 160000, 10, true }, { 90000, 20, true } };
+	} phases[] = { { 90000, 5, false },
+		       { 120000, 20, false },
+		       { 160000, 10, true },
+		       { 90000, 20, true } };
 	struct placement_options o = options_of(PLACEMENT_POLICY_HEAVY, 1);
 	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
 	uint64_t ct[2] = { 0 }, in_switch[2] = { 0 }, now_ms = 0;
@@ -145,7 +156,35 @@ static void test_hysteresis(void **state)
 	assert_int_equal(numbers_of(p).removed[PLACEMENT_EVICTED], 1);
 }
 
-/* A flow with no traffic is not placed for want of others; one that is in stays while there is room. */
+/* A flow that is chosen again before the switch has let it go: its counter goes on, and what it
+ * counted before is not of this interval. */
+static void test_counter_goes_on(void **state)
+{
+	struct placement_options o = options_of(PLACEMENT_POLICY_ALL, 1);
+	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+	struct placement_facts f = facts_of(0);
+	struct tuple t = flow_number(0);
+
+	(void)state;
+	placement_attach(p);
+	offer(p, t, &f, 0);
+	tell_all(p, 0);
+	assert_int_equal(observe_counters(p, t, 1000000, 10000000, 5000), 0);
+	placement_interval(p, 10000);
+	assert_int_equal(view_of(p, t).rate, 1000000);
+	f.dead = true;
+	offer(p, t, &f, 11000);
+	tell_all(p, 11000);
+	f.dead = false;
+	offer(p, t, &f, 11000);
+	tell_all(p, 11000);
+	assert_int_equal(observe_counters(p, t, 1000001, 10001000, 15000), 0);
+	placement_interval(p, 20000);
+	assert_int_equal(view_of(p, t).rate, (1000000 + 100) / 2);
+}
+
+/* A flow with no traffic is not placed for want of others; one that is in stays while there is
+ * room. */
 static void test_silence(void **state)
 {
 	struct placement_options o = options_of(PLACEMENT_POLICY_HEAVY, 10);
@@ -167,7 +206,8 @@ static void test_silence(void **state)
 	assert_int_equal(view_of(p, t).rate, 0);
 }
 
-/* When the candidates' places are nearly taken the smallest lose theirs, and larger ones come in. */
+/* When the candidates' places are nearly taken the smallest lose theirs, and larger ones come in.
+ */
 static void test_small_candidates_dropped(void **state)
 {
 	struct placement_options o = options_of(PLACEMENT_POLICY_HEAVY, 10);
@@ -241,7 +281,9 @@ static void test_speed(void **state)
 		for (uint32_t i = 0; i < N; i++) {
 			t = flow_number(i);
 			if (i % 8)
-				assert_int_equal(placement_account(p, &t, k * (i * 7919u % N + 1), k * 9000), 0);
+				assert_int_equal(
+					placement_account(p, &t, k * (i * 7919u % N + 1), k * 9000),
+					0);
 		}
 		placement_interval(p, k * 10000);
 		tell_all(p, k * 10000);
@@ -281,12 +323,14 @@ static void test_table_full(void **state)
 	assert_int_equal(n.room, 1500);
 	assert_int_equal(view_of(p, flow_number(1900)).class, PLACEMENT_CLASS_FULL);
 	assert_int_equal(view_of(p, flow_number(1900)).retry_ms, 30 * SECOND);
-	/* The leftovers of the refused ones are taken away, and nothing else is asked before its time. */
+	/* The leftovers of the refused ones are taken away, and nothing else is asked before its
+	 * time. */
 	assert_int_equal(tell_all(p, now_ms), 500);
 	read_switch(p, room, now_ms);
 	assert_int_equal(numbers_of(p).deleting, 0);
 	assert_int_equal(tell_all(p, 29 * SECOND), 0);
-	/* An hour of polls: a few tries, fewer with time, and never one that is in for one that is not. */
+	/* An hour of polls: a few tries, fewer with time, and never one that is in for one that is
+	 * not. */
 	while (now_ms < 3600 * SECOND) {
 		now_ms += 5 * SECOND;
 		tell_all(p, now_ms);
@@ -352,9 +396,12 @@ static void test_stuck(void **state)
 	tell_all(p, 0);
 	assert_int_equal(observe(p, t, PLACEMENT_STATE_PENDING, PLACEMENT_CLASS_NONE, 0), 0);
 	for (uint64_t s = 5; s < 15; s++)
-		assert_int_equal(observe(p, t, PLACEMENT_STATE_PENDING, PLACEMENT_CLASS_FULL, s * SECOND), 0);
+		assert_int_equal(
+			observe(p, t, PLACEMENT_STATE_PENDING, PLACEMENT_CLASS_FULL, s * SECOND),
+			0);
 	assert_int_equal(numbers_of(p).pending, 1);
-	assert_int_equal(observe(p, t, PLACEMENT_STATE_PENDING, PLACEMENT_CLASS_FULL, 15 * SECOND), 0);
+	assert_int_equal(observe(p, t, PLACEMENT_STATE_PENDING, PLACEMENT_CLASS_FULL, 15 * SECOND),
+			 0);
 	assert_int_equal(numbers_of(p).rejected, 1);
 	/* One whose nexthop is not resolved may wait as long as it likes. */
 	t = flow_number(1);
@@ -362,11 +409,14 @@ static void test_stuck(void **state)
 	offer_range(p, 1, 2, 0);
 	tell_all(p, 15 * SECOND);
 	for (uint64_t s = 20; s < 1000; s += 20)
-		assert_int_equal(observe(p, t, PLACEMENT_STATE_PENDING, PLACEMENT_CLASS_UNRESOLVED, s * SECOND), 0);
+		assert_int_equal(observe(p, t, PLACEMENT_STATE_PENDING, PLACEMENT_CLASS_UNRESOLVED,
+					 s * SECOND),
+				 0);
 	assert_true(is_in(p, t));
 }
 
-/* A platform that cannot do IPv6: that is said, tried now and then with one flow, and IPv4 goes on. */
+/* A platform that cannot do IPv6: that is said, tried now and then with one flow, and IPv4 goes on.
+ */
 static void test_family_refused(void **state)
 {
 	struct placement_options o = options_of(PLACEMENT_POLICY_ALL, 300);
@@ -391,10 +441,13 @@ static void test_family_refused(void **state)
 			bool ok = can || v.tuple.family == AF_INET;
 
 			if (v.present)
-				assert_int_equal(observe(p, v.tuple, ok ? PLACEMENT_STATE_PROGRAMMED :
-								       PLACEMENT_STATE_REJECTED,
-							 ok ? PLACEMENT_CLASS_NONE : PLACEMENT_CLASS_UNSUPPORTED,
-							 now_ms), 0);
+				assert_int_equal(observe(p, v.tuple,
+							 ok ? PLACEMENT_STATE_PROGRAMMED
+							    : PLACEMENT_STATE_REJECTED,
+							 ok ? PLACEMENT_CLASS_NONE
+							    : PLACEMENT_CLASS_UNSUPPORTED,
+							 now_ms),
+						 0);
 		}
 		tried = numbers_of(p).rejections[PLACEMENT_CLASS_UNSUPPORTED] - before;
 		assert_true(tried <= (now_ms == 1000 ? 100 : 1));
@@ -411,6 +464,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_largest_within_two_intervals),
 		cmocka_unit_test(test_hysteresis),
+		cmocka_unit_test(test_counter_goes_on),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_small_candidates_dropped),
 		cmocka_unit_test(test_draining_before_heavy),

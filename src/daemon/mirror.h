@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+#include "daemon/daemon.h"
+#include "flowpin/mirror.h"
+
+/* Flows that a switch's mirror shows: records from flowpin-mirror become entries of conntrack in the switch's zone and flows of the
+ * flow table. Their life is kept here. */
+
+struct switch_state;
+
+/* Why a record made no flow. */
+enum mirror_refusal {
+	MIRROR_REFUSED_SERVICE,	  /* outside the services */
+	MIRROR_REFUSED_LIMIT,	  /* mirror { max-flows } */
+	MIRROR_REFUSED_SOURCE,	  /* mirror { max-flows-per-source } */
+	MIRROR_REFUSED_TABLE,	  /* the flow table is full */
+	MIRROR_REFUSED_END,	  /* the end of a flow that is not known */
+	MIRROR_REFUSED_RECORD,	  /* not a record */
+	MIRROR_REFUSED_CONNTRACK, /* the kernel refused the entry */
+	MIRROR_REFUSED_COUNT,
+};
+const char *mirror_refusal_name(enum mirror_refusal r);
+
+enum mirror_state {
+	MIRROR_ASKING,	  /* its nexthop is to be asked for */
+	MIRROR_ASKED,
+	MIRROR_KNOWN,
+	MIRROR_UNCERTAIN, /* the switch could not tell: left alone */
+};
+
+struct mirror_slot {
+	struct flow *flow; /* NULL: free */
+	uint32_t source;   /* index + 1 of its source network; 0 none */
+	uint32_t next;	   /* of the free ones */
+	uint32_t seen_s, fin_s, touched_s;
+	uint32_t idle_s;
+	uint8_t state; /* enum mirror_state */
+	char why[32];  /* uncertain */
+};
+
+struct mirror_source; /* a network and how many flows it has */
+
+struct mirror {
+	struct switch_state *sw;
+	struct mirror_slot *slots;
+	uint32_t n_slots, first_free, used, asking, uncertain;
+	uint32_t cursor; /* of asking */
+	struct mirror_source *sources;
+	uint32_t *buckets;
+	uint32_t n_buckets, free_source;
+	uint64_t key[2];
+
+	uint64_t records, learned, ended, reused;
+	uint64_t uncertain_total;
+	uint64_t refused[MIRROR_REFUSED_COUNT];
+	struct mirror_counters counters; /* flowpin-mirror's own */
+	uint64_t counters_ms;		 /* 0: none came */
+};
+
+/* mirror_flows.c */
+int mirror_new(struct switch_state *s, struct mirror **ret_mirror);
+/* Its flows are ended before. */
+struct mirror *mirror_free(struct mirror *m);
+void mirror_end_all(struct mirror *m, const char *why);
+void mirror_record(struct mirror *m, const struct mirror_record *r, uint64_t now_ms);
+/* An entry of conntrack in the switch's zone was seen. */
+void mirror_entry_seen(struct mirror *m, const struct ct_entry *entry, uint64_t now_ms);
+/* An adopted flow. Its nexthop is known. NULL: no room. */
+struct flow *mirror_adopt(struct mirror *m, const struct tuple *t, const char *service, uint16_t nexthop, uint64_t now_ms);
+/* The flow goes: its slot, its conntrack entry and its pin. Called by switches_flow_end(). */
+void mirror_flow_gone(struct mirror *m, struct flow *f);
+struct mirror_slot *mirror_slot_of(const struct mirror *m, const struct flow *f);
+/* A counter in a switch moved. */
+void mirror_alive(struct mirror *m, struct flow *f, uint64_t now_ms);
+void mirror_tick(struct mirror *m, uint64_t now_ms);
+bool switches_conntrack(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms);
+const struct service *mirror_service(const struct daemon *d, const struct tuple *t);
+
+/* mirror_sources.c: how many flows a source network has. */
+int mirror_sources_new(struct mirror *m);
+void mirror_sources_free(struct mirror *m);
+/* The index + 1, after counting one more; 0: it has `max` already. */
+uint32_t mirror_source_take(struct mirror *m, const struct tuple *t, uint32_t max);
+void mirror_source_put(struct mirror *m, uint32_t source);
+
+/* mirror_ask.c: which nexthop the switch chose. */
+void mirror_resolve(struct mirror *m, struct flow *f, uint64_t now_ms);
+void mirror_resolve_all(struct mirror *m, uint64_t now_ms); /* after the switch told its nexthops */
+/* The next question into *b as JSON. False: there is none, or one is open. */
+bool mirror_question(struct mirror *m, uint64_t now_ms, struct strbuf *b);
+void mirror_question_drop(struct switch_state *s); /* nobody will answer it: asked again */
+/* -ENOENT: another question; -EINVAL: what the switch may not say (it is passed over). */
+int mirror_answer(struct mirror *m, uint64_t question, const struct tuple *t, const struct ip_addr *nexthop, const char *why,
+		  uint64_t now_ms);
+void mirror_known(struct mirror *m, struct flow *f, uint16_t nexthop, uint64_t now_ms);
+
+/* mirror_entries.c: what is written into conntrack and the pin map for them, in batches. */
+enum entry_write { ENTRY_CREATE, ENTRY_TOUCH, ENTRY_DELETE };
+struct entry_writes *entry_writes_new(struct daemon *d);
+struct entry_writes *entry_writes_free(struct entry_writes *w);
+void entry_write(struct daemon *d, enum entry_write kind, const struct tuple *t, uint32_t mark, uint32_t timeout_s);
+void pin_write(struct daemon *d, const struct tuple *t, uint8_t binding, uint32_t timeout_s); /* binding 0: deleted */
+void entry_writes_flush(struct daemon *d);
+
+/* mirror_socket.c */
+struct mirror_socket;
+int mirror_socket_new(struct daemon *d, const char *path, struct mirror_socket **ret_socket, struct err *e);
+struct mirror_socket *mirror_socket_free(struct mirror_socket *s);
