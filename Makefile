@@ -38,7 +38,8 @@ LIB_DIRS      := base netlink core
 flowpind_DIRS := $(LIB_DIRS) pin config control daemon
 flowpin_DIRS  := $(LIB_DIRS) config cli
 flowpin-mirror_DIRS := $(LIB_DIRS) config mirror
-PROGRAMS      := flowpind flowpin flowpin-mirror
+flowpin-eapi_DIRS := $(LIB_DIRS) config eapi
+PROGRAMS      := flowpind flowpin flowpin-mirror flowpin-eapi
 
 # One archive a folder: a program takes from it what it calls, and nothing else.
 folder_objects = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/$(1)/*.c))
@@ -52,11 +53,14 @@ $(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o $$(call archives,$$($$*_D
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(call link_archives,$^) $(LIBS)
 
+# The one program that speaks to the network.
+$(BUILD)/flowpin-eapi: LIBS += $(shell pkg-config --libs libcurl) -lm
+
 $(BUILD)/obj/%.a: $$(call folder_objects,$$*)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(BUILD)/obj/%.o: src/%.c | $(BUILD)/gen/varlink.h
+$(BUILD)/obj/%.o: src/%.c | $(BUILD)/gen/varlink.h $(BUILD)/gen/switch_varlink.h
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -67,9 +71,15 @@ $(BUILD)/gen/varlink.h: src/control/io.flowpin.varlink
 	@echo "  GEN   $@"
 	$(Q)sed -e 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $< >$@
 
+$(BUILD)/gen/switch_varlink.h: src/control/io.flowpin.Switch.varlink
+	@mkdir -p $(@D)
+	@echo "  GEN   $@"
+	$(Q)sed -e 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $< >$@
+
 # tests/{unit,kernel}/test_X.c is one cmocka program each, linked with the whole library it may need; tests/kernel needs root.
 CMOCKA_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernel/test_*.c))
-CMOCKA_DIRS  := $(LIB_DIRS) pin config control cli mirror
+CMOCKA_DIRS  := $(LIB_DIRS) pin config control cli mirror eapi
+$(CMOCKA_TESTS): LIBS += $(shell pkg-config --libs libcurl) -lm
 $(CMOCKA_TESTS): $(BUILD)/tests/%: tests/%.c $$(call archives,$$(CMOCKA_DIRS))
 	@mkdir -p $(@D)
 	@echo "  TEST  $@"

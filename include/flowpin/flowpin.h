@@ -9,6 +9,7 @@
 
 #define FLOWPIN_CONFIG_PATH "/etc/flowpin/flowpin.conf"
 #define FLOWPIN_CONTROL_PATH "/run/flowpin/control.sock"
+#define FLOWPIN_DAEMON_PATH "/run/flowpin/daemon.sock"
 #define FLOWPIN_GROUP "flowpin"
 
 /* Exit codes, the same in every program. */

@@ -53,6 +53,13 @@ bool registry_nexthops_settle(struct registry *r, uint64_t now_ms);
  * a kind that cannot be asked. */
 bool nexthop_is_back(const struct nexthop *nh);
 
+/* True when traffic of one could go through the other: IPv4 has no use for a nexthop that only IPv6
+ * routes name. Families not known yet count as both. */
+static inline bool binding_shares_family(const struct binding *a, const struct binding *b)
+{
+	return !a->families || !b->families || (a->families & b->families);
+}
+
 /* registry_verdict.c: judges all bindings of the services that `nh` serves (NULL: of all services)
  * and enters what changes. */
 void registry_judge(struct registry *r, const struct nexthop *nh, uint64_t now_ms);

@@ -24,7 +24,7 @@ struct verdict {
 struct group {
 	const struct registry_limits *limits;
 	uint64_t now_ms;
-	size_t n, n_named, n_named_failed;
+	size_t n;
 	struct binding *list[BINDING_ID_MAX];
 };
 
@@ -50,7 +50,7 @@ static bool another_is_active(const struct group *g, const struct binding *b)
 {
 	for (size_t i = 0; i < g->n; i++)
 		if (g->list[i] != b && g->list[i]->state == BINDING_ACTIVE &&
-		    !is_failed(g->list[i]))
+		    !is_failed(g->list[i]) && binding_shares_family(g->list[i], b))
 			return true;
 	return false;
 }
@@ -74,7 +74,7 @@ static bool proves_life(const struct group *g, const struct binding *other,
 static bool another_proves_life(const struct group *g, const struct binding *b)
 {
 	for (size_t i = 0; i < g->n; i++)
-		if (proves_life(g, g->list[i], b->nexthop))
+		if (binding_shares_family(g->list[i], b) && proves_life(g, g->list[i], b->nexthop))
 			return true;
 	return false;
 }
@@ -110,15 +110,21 @@ static bool in_window(const struct group *g, const struct nexthop *nh, uint64_t 
 	return nh->fault_ms >= begin_ms && nh->fault_ms - begin_ms <= g->limits->outage_window_ms;
 }
 
-/* Whether b failed together with more than half of the named nexthops, behind its interface and
- * within one window, or all of them are down. One that no route names does not count, but is held
- * like the others. */
+/* Whether b failed together with more than half of the named nexthops that its traffic could take,
+ * behind its interface and within one window, or all of them are down. One that no route names does
+ * not count, but is held like the others. */
 static bool is_in_outage(const struct group *g, const struct binding *b)
 {
-	if (g->n_named && g->n_named_failed == g->n_named)
+	size_t n_named = 0, n_failed = 0;
+
+	for (size_t i = 0; i < g->n; i++) {
+		const struct binding *o = g->list[i];
+
+		n_named += o->named && binding_shares_family(o, b);
+		n_failed += o->named && binding_shares_family(o, b) && is_failed(o);
+	}
+	if (n_named && n_failed == n_named)
 		return true;
-	if (g->n_named_failed * 2 <= g->n_named)
-		return false;
 	for (size_t i = 0; i < g->n; i++) {
 		uint64_t begin_ms = g->list[i]->nexthop->fault_ms;
 		size_t together = 0;
@@ -128,11 +134,11 @@ static bool is_in_outage(const struct group *g, const struct binding *b)
 		for (size_t k = 0; k < g->n; k++) {
 			const struct binding *o = g->list[k];
 
-			together += o->named && is_failed(o) &&
+			together += o->named && is_failed(o) && binding_shares_family(o, b) &&
 				    o->nexthop->ifindex == b->nexthop->ifindex &&
 				    in_window(g, o->nexthop, begin_ms);
 		}
-		if (together * 2 > g->n_named)
+		if (together * 2 > n_named)
 			return true;
 	}
 	return false;
@@ -227,8 +233,6 @@ static void group_gather(struct registry *r, const char *service, struct group *
 		if (b->adopted_ms && elapsed_ms(b->adopted_ms, g->now_ms) >= ADOPTION_MS)
 			b->adopted_ms = 0;
 		g->list[g->n++] = b;
-		g->n_named += b->named;
-		g->n_named_failed += b->named && is_failed(b);
 	}
 }
 

@@ -4,33 +4,37 @@
 
 #include "core/registry_internal.h"
 
-static bool another_is_active(const struct registry *r, const struct binding *b)
+static bool another_is_active(const struct registry *r, const struct binding *b, bool any_family)
 {
 	uint8_t cursor = 0;
 	const struct binding *o;
 
 	while ((o = registry_binding_next(r, &cursor)))
-		if (o != b && o->state == BINDING_ACTIVE && strcmp(o->service, b->service) == 0)
+		if (o != b && o->state == BINDING_ACTIVE && strcmp(o->service, b->service) == 0 &&
+		    (any_family || binding_shares_family(o, b)))
 			return true;
 	return false;
 }
 
-static int drain_refuse(const struct binding *b, struct err *e)
+static int drain_refuse(const struct registry *r, const struct binding *b, struct err *e)
 {
 	struct nexthop_spec spec = { .addr = b->nexthop->gateway };
+	const char *kind = "";
 	char text[NEXTHOP_TEXT];
 
 	memcpy(spec.ifname, b->nexthop->ifname, sizeof(spec.ifname));
 	nexthop_spec_format(&spec, text);
+	if (another_is_active(r, b, true))
+		kind = b->families == 1 ? "IPv4 " : "IPv6 ";
 	if (b->state == BINDING_ACTIVE)
 		return err_set(e, -EBUSY,
-			       "%s is the last active nexthop of service %s: "
+			       "%s is the last active %snexthop of service %s: "
 			       "draining it would leave none for new connections",
-			       text, b->service);
+			       text, kind, b->service);
 	return err_set(e, -EBUSY,
-		       "service %s has no active nexthop: draining %s, which is %s, "
+		       "service %s has no active %snexthop: draining %s, which is %s, "
 		       "would leave none for new connections",
-		       b->service, text, binding_state_name(b->state));
+		       b->service, kind, text, binding_state_name(b->state));
 }
 
 int registry_drain(struct registry *r, uint8_t id, const struct drain_intent *intent,
@@ -40,8 +44,8 @@ int registry_drain(struct registry *r, uint8_t id, const struct drain_intent *in
 
 	if (!b->id)
 		return err_set(e, -ENOENT, "no nexthop has the id %u", id);
-	if (b->named && !b->drained && !another_is_active(r, b))
-		return drain_refuse(b, e);
+	if (b->named && !b->drained && !another_is_active(r, b, false))
+		return drain_refuse(r, b, e);
 	b->drain_since_s = intent->since_s;
 	b->drain_deadline_s = intent->deadline_s;
 	b->drain_release_s = intent->release_s;

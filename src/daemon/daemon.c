@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/switches.h"
 #include "flowpin/flowpin.h"
 
 #define TICK_MS 250
@@ -84,6 +85,7 @@ static void on_tick(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	retire_tick(d, now);
 	flows_unmarked_check(d, now);
 	flows_updates_judge(d);
+	switches_tick(d, now);
 	if (tick % 8 == 0)
 		daemon_lost_pins_look(d);
 	if (tick % HOSTCHECK_EVERY_TICKS == 0)
@@ -230,7 +232,7 @@ static int start(struct daemon *d, struct err *e)
 {
 	static int (*const steps[])(struct daemon *d, struct err *e) = {
 		base_open, model_new, step_timers, sync_open,  routes_open,   liveness_open,
-		routes_dump, intent_load, step_adopt,	flows_open, server_open, step_conntrack,
+		routes_dump, intent_load, step_adopt,	flows_open, server_open, switches_open, step_conntrack,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -257,6 +259,7 @@ static void stop(struct daemon *d)
 {
 	/* The server first: its calls hold jobs and subscribers that use all the rest. */
 	control_server_free(d->server);
+	switches_close(d);
 	if (d->base) {
 		flows_dump_cancel(d);
 		events_free(d);

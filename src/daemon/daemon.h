@@ -97,6 +97,7 @@ struct dump_job; /* a conntrack dump in steps (flows_dump.c) */
 struct verify_job;
 struct waiter;
 struct subscriber;
+struct switches; /* switches.h */
 
 struct daemon {
 	struct daemon_options options;
@@ -138,6 +139,7 @@ struct daemon {
 	struct verify_job *verify;
 	bool pins_dumping;
 	struct waiter *waiters;
+	struct switches *switches; /* NULL: no switch is configured */
 	struct subscriber *subscribers;
 	uint32_t flow_subscribers;
 

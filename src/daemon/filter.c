@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include "daemon/switches.h"
 
 static int parse_prefix(struct json_object *o, const char *key, bool *ret_has, struct ip_prefix *ret)
 {
@@ -83,7 +84,9 @@ int flow_filter_parse(struct json_object *o, struct flow_filter *ret_filter, con
 
 bool flow_filter_match(const struct daemon *d, const struct flow_filter *filter, const struct flow *f)
 {
+	const char *service, *state;
 	const struct binding *b;
+	char text[NEXTHOP_TEXT];
 	struct ip_addr src = tuple_src(&f->tuple), dst = tuple_dst(&f->tuple);
 
 	if ((filter->proto && filter->proto != f->tuple.proto) ||
@@ -98,16 +101,23 @@ bool flow_filter_match(const struct daemon *d, const struct flow_filter *filter,
 	if (!filter->service && !filter->state && !filter->has_nexthop)
 		return true;
 	b = registry_binding(d->registry, f->binding);
-	if (!b)
+	service = b ? b->service : NULL;
+	state = b ? binding_state_name(b->state) : NULL;
+	if (!b && !switches_flow_words(d, f, &service, &state, text))
 		return false;
 	if (filter->has_nexthop) {
-		struct nexthop_spec spec = binding_spec(b);
+		struct nexthop_spec spec;
+
+		if (b)
+			spec = binding_spec(b);
+		else if (nexthop_spec_parse(text, &spec) < 0)
+			return false;
 
 		if (!nexthop_spec_matches(&filter->nexthop, &spec))
 			return false;
 	}
-	return (!filter->service || strcmp(filter->service, b->service) == 0) &&
-	       (!filter->state || strcmp(filter->state, binding_state_name(b->state)) == 0);
+	return (!filter->service || strcmp(filter->service, service) == 0) &&
+	       (!filter->state || strcmp(filter->state, state) == 0);
 }
 
 bool flow_filter_tuple(const struct flow_filter *filter, struct tuple *ret_tuple)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/switches.h"
 
 #define DATAGRAMS_PER_CALL 128
 
@@ -25,6 +26,8 @@ void flows_counts(struct daemon *d, uint8_t id, int delta, bool one_way)
 
 void flows_end(struct daemon *d, struct flow *f, const char *why)
 {
+	if (!(f->flags & FLOW_GRAVE))
+		switches_flow_end(d, f, why);
 	if (d->flow_subscribers)
 		events_flow(d, f, why);
 	if (!(f->flags & FLOW_GRAVE))
@@ -40,6 +43,7 @@ void flows_move(struct daemon *d, struct flow *f, uint8_t id, uint64_t now_ms)
 	flows_counts(d, id, 1, f->flags & FLOW_PIN);
 	if (f->list)
 		flow_list_append(d->flows, id, f);
+	switches_flow(d, f, now_ms);
 	if (d->flow_subscribers)
 		events_flow(d, f, "moved");
 }
@@ -90,6 +94,7 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 		flows_counts(d, id, 1, false);
 		if (!(f->flags & FLOW_REPLIED))
 			witness_watch_young(d, f, now_ms);
+		switches_flow(d, f, now_ms);
 		if (d->flow_subscribers)
 			events_flow(d, f, "new");
 		return;
@@ -103,6 +108,7 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 		flow_list_remove(d->flows, f);
 	else if (f->list != id)
 		witness_watch_young(d, f, now_ms);
+	switches_flow(d, f, now_ms);
 }
 
 /* An entry that conntrack gave up in the ordinary way has answered and run out or been closed. Any other end (one-way
@@ -118,6 +124,7 @@ static bool ended_for_good(const struct ct_entry *entry)
 
 static void bury(struct daemon *d, struct flow *f)
 {
+	switches_flow_end(d, f, "end");
 	if (d->flow_subscribers)
 		events_flow(d, f, "end");
 	flows_counts(d, f->binding, -1, f->flags & FLOW_PIN);
@@ -135,7 +142,9 @@ static void destroyed(struct daemon *d, const struct ct_entry *entry)
 	}
 	if (!f || (f->flags & FLOW_GRAVE))
 		return;
-	if (!ended_for_good(entry) && f->tuple.zone == 0)
+	if (switches_keep(d, f))
+		witness_watch(d, f, false); /* in hardware: nothing ended */
+	else if (!ended_for_good(entry) && f->tuple.zone == 0)
 		witness_watch(d, f, true);
 	else if (d->dump)
 		bury(d, f);
@@ -147,7 +156,7 @@ void flows_apply(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms
 {
 	uint8_t id = id_of(d, entry->mark);
 
-	if (id == 0)
+	if (id == 0 || switches_conntrack(d, entry, now_ms))
 		return;
 	if (entry->event == CT_EVENT_DESTROY)
 		destroyed(d, entry);
@@ -212,7 +221,7 @@ static void on_events(evutil_socket_t fd _unused_, short what _unused_, void *ar
  * one from before our rules, or on one whose binding takes no new flows. */
 void flows_updates_judge(struct daemon *d)
 {
-	bool wanted = d->unmarked_possible;
+	bool wanted = d->unmarked_possible || switches_want_updates(d);
 	const struct binding *b;
 	uint8_t cursor = 0;
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "daemon/conntrack.h"
 #include "daemon/daemon.h"
+#include "daemon/switches.h"
 
 #define DATAGRAMS_PER_STEP 16
 #define QUIET_MS 500	     /* a resync begins this long after the last overrun ... */
@@ -50,6 +51,8 @@ static int on_entry(const struct nlmsghdr *nlh, void *arg)
 	if (ct_decode(nlh, &entry) < 0)
 		return 0;
 	entry.event = CT_EVENT_DUMP;
+	if (switches_conntrack(d, &entry, job->begin_ms))
+		return 0;
 	if (id_of(d, entry.mark) == 0) {
 		if (service_set_match(&d->config->services, &entry.tuple) >= 0) {
 			job->unmarked = true;

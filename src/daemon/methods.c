@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/switches.h"
 #include "flowpin/flowpin.h"
 
 static void nexthops_method(struct control_call *call, struct json_object *params, void *arg)
@@ -81,6 +82,7 @@ const struct control_method *methods_table(void)
 	static const struct control_method methods[] = {
 		{ "io.flowpin.Status", CONTROL_READ, false, status_method },
 		{ "io.flowpin.Nexthops", CONTROL_READ, false, nexthops_method },
+		{ "io.flowpin.Switches", CONTROL_READ, false, switches_method },
 		{ "io.flowpin.Flows", CONTROL_READ, true, flows_method },
 		{ "io.flowpin.Show", CONTROL_READ, false, show_method },
 		{ "io.flowpin.Verify", CONTROL_READ, true, verify_method },

@@ -187,7 +187,7 @@ void show_method(struct control_call *call, struct json_object *params, void *ar
 	}
 	f = find(d, &filter, &many);
 	b = f ? registry_binding(d->registry, f->binding) : NULL;
-	if (!f || !b) {
+	if (!f || (!b && !(f->flags & FLOW_MIRRORED))) {
 		control_error(call, many ? "Ambiguous" : "NotFound", "%s",
 			      many ? "more than one flow fits: `flowpin flows` lists them" :
 			      f	   ? "that flow's mark is no nexthop of flowpin" :
@@ -199,7 +199,8 @@ void show_method(struct control_call *call, struct json_object *params, void *ar
 	json_object_object_add(o, "flow", text.failed ? NULL : json_tokener_parse(text.data));
 	json_object_object_add(o, "conntrack", conntrack_json(d, &f->tuple));
 	json_object_object_add(o, "pin", pin_json(d, &f->tuple));
-	json_object_object_add(o, "binding", report_binding(d, b, NULL));
+	if (b)
+		json_object_object_add(o, "binding", report_binding(d, b, NULL));
 	strbuf_free(&text);
 	control_reply(call, o);
 }

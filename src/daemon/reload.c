@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "daemon/conntrack.h"
 #include "daemon/daemon.h"
+#include "daemon/switches.h"
 
 #define BATCH 1000
 
@@ -90,6 +91,8 @@ static void flows_release_foreign(struct daemon *d)
 
 		if (f->flags & FLOW_GRAVE)
 			continue;
+		if (i >= 0 && !b && (f->flags & FLOW_MIRRORED)) /* only the switch reaches its nexthop, or it is not known yet */
+			continue;
 		if (i >= 0 && b && strcmp(d->config->services.list[i].name, b->service) == 0)
 			continue;
 		list[n++] = f->tuple;
@@ -127,6 +130,7 @@ static int take_over(struct daemon *d, struct config **config, struct err *e)
 		r = rib_replace(d, *config, e);
 	if (r < 0)
 		return r;
+	switches_reload_begin(d, *config);
 	services_remove(d, *config);
 	keep_capacity(d, *config);
 	/* The old services stay until nothing borrows them. */
@@ -142,6 +146,7 @@ static int take_over(struct daemon *d, struct config **config, struct err *e)
 							    .max_clients_per_uid = d->config->control.max_clients_per_uid,
 							    .idle_timeout_ms = 60000 });
 	control_server_admin_set(d->server, has_admins ? &admins : NULL);
+	switches_reload(d);
 	config_free(old);
 	return 0;
 }

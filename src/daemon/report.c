@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "daemon/daemon.h"
+#include "daemon/switches.h"
 
 static const char *const sources[FLOW_SOURCE_COUNT] = { [FLOW_SOURCE_NEW] = "new",
 							 [FLOW_SOURCE_UPDATE] = "update",
@@ -85,6 +86,7 @@ void report_flow_text(struct daemon *d, const struct flow *f, uint64_t now_ms, s
 {
 	const struct binding *b = registry_binding(d->registry, f->binding);
 	char src[IP_ADDR_TEXT], dst[IP_ADDR_TEXT], text[NEXTHOP_TEXT] = "", number[8];
+	const char *service = b ? b->service : "", *state = b ? binding_state_name(b->state) : "unknown";
 	struct ip_addr s = tuple_src(&f->tuple), t = tuple_dst(&f->tuple);
 	const char *proto = proto_name(f->tuple.proto);
 
@@ -97,14 +99,17 @@ void report_flow_text(struct daemon *d, const struct flow *f, uint64_t now_ms, s
 
 		nexthop_spec_format(&spec, text);
 	}
+	switches_flow_words(d, f, &service, &state, text);
 	strbuf_addf(out,
 		    "{\"protocol\":\"%s\",\"src\":\"%s\",\"sport\":%u,\"dst\":\"%s\",\"dport\":%u,\"zone\":%u,\"service\":\"%s\","
 		    "\"nexthop\":",
 		    proto, ip_addr_format(&s, src), f->tuple.sport, ip_addr_format(&t, dst), f->tuple.dport, f->tuple.zone,
-		    b ? b->service : "");
+		    service);
 	strbuf_add_json(out, text);
-	strbuf_addf(out, ",\"id\":%u,\"mark\":\"0x%08x\",\"state\":\"%s\",\"witness\":\"%s\",\"learned\":\"%s\",\"age_ms\":%llu%s}",
-		    f->binding, mark_of(d, f->binding), b ? binding_state_name(b->state) : "unknown",
+	strbuf_addf(out, ",\"id\":%u,\"mark\":\"0x%08x\",\"state\":\"%s\",\"witness\":\"%s\",\"learned\":\"%s\",\"age_ms\":%llu%s",
+		    f->binding, mark_of(d, f->binding), state,
 		    f->flags & FLOW_PIN ? "pin" : "conntrack", sources[f->source],
 		    (unsigned long long)(now_ms - f->since_ms), f->flags & FLOW_REPLIED ? ",\"replied\":true" : "");
+	switches_flow_text(d, f, out);
+	strbuf_adds(out, "}");
 }

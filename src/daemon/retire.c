@@ -59,7 +59,9 @@ void retire_tick(struct daemon *d, uint64_t now_ms)
 	while ((id = registry_quiet_next(d->registry, &cursor))) {
 		const struct binding *b = registry_binding(d->registry, id);
 		const struct service *s = daemon_service(d, b->service);
-		uint64_t idle_ms = s ? (uint64_t)s->idle_timeout_s * 1000 : 0;
+		/* The pin of a SYN may outlive a shorter idle timeout. */
+		uint32_t longest = !s ? 0 : s->idle_timeout_s > s->syn_timeout_s ? s->idle_timeout_s : s->syn_timeout_s;
+		uint64_t idle_ms = (uint64_t)longest * 1000;
 
 		if (!counters) {
 			counters = calloc(1, sizeof(*counters));

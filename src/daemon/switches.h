@@ -81,7 +81,8 @@ struct switches {
 int switches_open(struct daemon *d, struct err *e);
 void switches_close(struct daemon *d);
 void switches_tick(struct daemon *d, uint64_t now_ms);
-/* After d->config was replaced. */
+/* Before d->config is replaced, and after. */
+void switches_reload_begin(struct daemon *d, const struct config *new);
 void switches_reload(struct daemon *d);
 /* Sends what is due, soon. */
 void switches_soon(struct daemon *d);
@@ -106,6 +107,9 @@ void switches_place_first_end(struct daemon *d, const uint8_t *ids, size_t n);
 void switches_method(struct control_call *call, struct json_object *params, void *arg);
 /* Adds ,"switches":[...] with a row for each switch that knows the flow. */
 void switches_flow_text(const struct daemon *d, const struct flow *f, struct strbuf *b);
+/* Of a flow whose nexthop only a switch reaches, or whose nexthop is not known. False: it is another one. The nexthop goes into
+ * `nexthop` (NEXTHOP_TEXT bytes). */
+bool switches_flow_words(const struct daemon *d, const struct flow *f, const char **ret_service, const char **ret_state, char *nexthop);
 typedef void switches_difference_fn(void *arg, const char *plane, const char *subject, const char *text);
 /* Differences between what each switch should hold and what it says; `unread` is called for those that could not be read. */
 void switches_verify(const struct daemon *d, switches_difference_fn *difference, void (*unread)(void *arg, const char *plane),

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/switches.h"
 
 #define RETRY_MS 1000
 
@@ -166,6 +167,7 @@ void sync_changes_report(struct daemon *d)
 						      .reason = binding_reason_text(c.reason),
 						      .flows = c.flows },
 			      "%s %s: %s -> %s, %s", c.service, nexthop, from, to, binding_reason_text(c.reason));
+		switches_binding_changed(d, &c);
 	}
 }
 

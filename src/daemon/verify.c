@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "daemon/conntrack.h"
 #include "daemon/daemon.h"
+#include "daemon/switches.h"
 
 /* Cross-checks the flow table against conntrack, the pin map, the rules and routes. Both sides go on changing meanwhile, so what
  * differs at first sight is only a suspect; it is looked at again, by itself, once the events have caught up. */
@@ -117,9 +118,10 @@ static int on_entry(const struct nlmsghdr *nlh, void *arg)
 	id = id_of(d, entry.mark);
 	if (!id)
 		return 0;
+	/* A mirrored flow has its entry, but does not live by it. */
 	job->conntrack++;
 	f = flow_table_get(d->flows, &entry.tuple);
-	if (!f || !(f->flags & FLOW_CT) || f->binding != id)
+	if (!f || !(f->flags & (FLOW_CT | FLOW_MIRRORED)) || f->binding != id)
 		suspect(job, &entry.tuple);
 	if (f)
 		f->mark = d->generation;
@@ -200,7 +202,7 @@ static bool differs(struct verify_job *job, const struct tuple *t, bool report)
 	if (t->zone == 0 && ruleset_pins_get(d->ruleset, t, 1, &pin, NULL) < 0)
 		return false;
 	tuple_format(t, text);
-	if (ct_id && (!f || !(f->flags & FLOW_CT) || f->binding != ct_id)) {
+	if (ct_id && (!f || !(f->flags & (FLOW_CT | FLOW_MIRRORED)) || f->binding != ct_id)) {
 		if (report)
 			difference(job, "conntrack", text, "conntrack has mark 0x%08x, the flow table %s", mark_of(d, ct_id),
 				   !f				 ? "does not know the flow" :
@@ -218,7 +220,7 @@ static bool differs(struct verify_job *job, const struct tuple *t, bool report)
 			difference(job, "pins", text, "the pin map has id %u, the flow table %u", pin, f->binding);
 		return true;
 	}
-	if (f && (f->flags & FLOW_PIN) && !pin) {
+	if (f && (f->flags & FLOW_PIN) && !pin && !switches_hold(d, t)) {
 		if (report)
 			difference(job, "pins", text, "the flow table lists it by its pin, which is gone");
 		return true;
@@ -255,6 +257,16 @@ static void on_policy_difference(const char *sentence, void *arg)
 	difference(arg, "routing", "rules and routes", "%s", sentence);
 }
 
+static void on_switch_difference(void *arg, const char *plane, const char *subject, const char *text)
+{
+	difference(arg, plane, subject, "%s", text);
+}
+
+static void on_switch_unread(void *arg, const char *plane)
+{
+	unread(arg, plane);
+}
+
 static void step_kernel(struct verify_job *job)
 {
 	_cleanup_(freep) struct ruleset_connected *connected = NULL;
@@ -269,6 +281,7 @@ static void step_kernel(struct verify_job *job)
 	if (sync_policy_model(job->d, &policy, &routing) < 0 ||
 	    policy_verify(job->d->policy, &policy, on_policy_difference, job, NULL) < 0)
 		unread(job, "routing");
+	switches_verify(job->d, on_switch_difference, on_switch_unread, job);
 	job->phase = VERIFY_DONE;
 	control_reply(job->call, reply(job, true));
 }

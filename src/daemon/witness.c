@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "daemon/conntrack.h"
 #include "daemon/daemon.h"
+#include "daemon/switches.h"
 
 /* Flows whose conntrack entry is gone, or has seen no answer, live as long as their element in the pin map. nf_tables reports
  * no expiry, so the daemon asks: every half idle timeout, and every second where a drain waits. */
@@ -113,13 +114,13 @@ static void judge(struct batch *b)
 
 		if (!f || !f->list)
 			continue;
-		if (b->ids[i] == 0) {
+		if (b->ids[i] == 0 && !switches_keep(d, f)) {
 			if (f->flags & FLOW_CT)
 				b->young[n_ended++] = f->tuple;
 			flows_end(d, f, "end");
 			continue;
 		}
-		if (b->ids[i] != f->binding)
+		if (b->ids[i] && b->ids[i] != f->binding)
 			flows_move(d, f, b->ids[i], b->now_ms);
 		f->checked_s = seconds(b->now_ms);
 		flow_list_append(d->flows, f->binding, f);
@@ -194,6 +195,7 @@ static void on_pin(const struct tuple *t, uint8_t id, void *arg)
 	f->source = FLOW_SOURCE_PIN_MAP;
 	f->mark = d->generation;
 	flows_counts(d, id, 1, false);
+	switches_flow(d, f, f->since_ms);
 	witness_watch(d, f, false);
 }
 

@@ -37,6 +37,8 @@ void agent_kick(struct agent *a);
 
 /* A question of flowpind, with its flows; the agent takes it over. -EBUSY: too many are waiting. */
 int agent_ask(struct agent *a, struct lookup *l) _must_check_;
+/* Hands an answer to whoever the callbacks are of. */
+void agent_lookup_answered(struct agent *a, struct lookup *l);
 int agent_lookup_new(struct agent *a, int64_t question, struct lookup **ret_lookup) _must_check_;
 
 struct agent_health {

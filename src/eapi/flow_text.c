@@ -229,12 +229,13 @@ static int add_action(const struct switch_config *s, uint8_t family, const struc
 }
 
 int flow_text_add(const struct switch_config *s, const char *name, const struct tuple *t, const struct flow_target *target,
-		  struct commands *c)
+		  bool delete_first, struct commands *c)
 {
 	size_t n = c->n, len = c->text.len;
 	int r;
 
-	flow_text_delete(name, c);
+	if (delete_first)
+		flow_text_delete(name, c);
 	add_line(c, "flow ", name);
 	add_matches(s, t, c);
 	add_number(c, "priority ", s->priority);

@@ -32,9 +32,9 @@ struct flow_target {
 void flow_text_begin(const struct switch_config *s, struct commands *c);
 /* "no flow NAME". */
 void flow_text_delete(const char *name, struct commands *c);
-/* Deletes the name and defines it anew: matches before everything, the action last, so that what a request that ended in the middle
+/* Deletes the name, if that is wanted, and defines it anew: matches before everything, the action last, so that what a request that ended in the middle
  * leaves behind matches no packets of others and does nothing. -EOPNOTSUPP: flows of this family are not placed by configuration;
  * -EHOSTUNREACH: the action needs what `target` does not have; -ENOMEM. */
 int flow_text_add(const struct switch_config *s, const char *name, const struct tuple *t, const struct flow_target *target,
-		  struct commands *c) _must_check_;
+		  bool delete_first, struct commands *c) _must_check_;
 enum switch_action flow_text_action(const struct switch_config *s, uint8_t family);

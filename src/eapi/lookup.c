@@ -27,8 +27,8 @@ int lookup_new(const struct switch_config *config, const struct watch *watch, co
 static void forget_routes(struct lookup *l)
 {
 	for (size_t i = 0; i < l->n_dst; i++) {
-		route_clear(&l->dst[i].before);
-		route_clear(&l->dst[i].after);
+		vias_clear(&l->dst[i].before);
+		vias_clear(&l->dst[i].after);
 		l->dst[i].has_before = l->dst[i].has_after = false;
 	}
 }
@@ -170,7 +170,7 @@ bool lookup_next(struct lookup *l, struct commands *c)
 	return true;
 }
 
-int lookup_map(const struct route *r, const struct topology *t, const char *interface, struct ip_addr *ret_nexthop)
+int lookup_map(const struct vias *r, const struct topology *t, const char *interface, struct ip_addr *ret_nexthop)
 {
 	const struct port *port = topology_port(t, interface);
 	const struct ip_addr *found = NULL;
@@ -196,7 +196,7 @@ int lookup_map(const struct route *r, const struct topology *t, const char *inte
 }
 
 /* Whether the route that was read now is the one of the time when the flow was seen. */
-static bool same_as_seen(const struct lookup *l, const struct lookup_flow *f, const struct route *now)
+static bool same_as_seen(const struct lookup *l, const struct lookup_flow *f, const struct vias *now)
 {
 	const struct watched *w = watch_find(l->watch, &l->dst[f->dst].addr);
 
@@ -204,7 +204,7 @@ static bool same_as_seen(const struct lookup *l, const struct lookup_flow *f, co
 		return true;
 	if (f->seen_ms < w->changed_ms)
 		return false;
-	return w->prefix.len < ip_family_bits(w->prefix.addr.family) || route_equal(&w->route, now);
+	return w->prefix.len < ip_family_bits(w->prefix.addr.family) || vias_equal(&w->route, now);
 }
 
 static void settle_flow(struct lookup *l, struct lookup_flow *f, const char *interface)
@@ -214,7 +214,7 @@ static void settle_flow(struct lookup *l, struct lookup_flow *f, const char *int
 
 	if (f->done || !d->has_before)
 		return;
-	if (d->has_after && !route_equal(&d->before, &d->after))
+	if (d->has_after && !vias_equal(&d->before, &d->after))
 		uncertain(f, "the route changed while it was asked for");
 	else if (!same_as_seen(l, f, &d->before))
 		uncertain(f, "the route is not the one of when the flow began");
@@ -241,7 +241,7 @@ static void settle_flow(struct lookup *l, struct lookup_flow *f, const char *int
 static void read_source(struct lookup *l, struct lookup_flow *f, struct json_object *model)
 {
 	struct ip_addr src = tuple_src(&f->tuple);
-	struct route r;
+	struct vias r;
 
 	if (route_read(model, l->config->vrf, &src, &r) < 0) {
 		uncertain(f, "the switch has no route to its source: set ingress-interface");
@@ -254,7 +254,7 @@ static void read_source(struct lookup *l, struct lookup_flow *f, struct json_obj
 		uncertain(f, "the switch names no interface to its source: set ingress-interface");
 	else if (!f->done)
 		snprintf(f->ingress, sizeof(f->ingress), "%s", r.via[0].interface);
-	route_clear(&r);
+	vias_clear(&r);
 }
 
 static void read_path(struct lookup *l, struct lookup_command *c, struct json_object *model)
@@ -271,7 +271,7 @@ static void read_path(struct lookup *l, struct lookup_command *c, struct json_ob
 
 static void read_route(struct lookup *l, struct lookup_dst *d, bool after, struct json_object *model)
 {
-	struct route *r = after ? &d->after : &d->before;
+	struct vias *r = after ? &d->after : &d->before;
 	int x = route_read(model, l->config->vrf, &d->addr, r);
 
 	if (x == 0 || x == -ENOENT) {

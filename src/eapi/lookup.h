@@ -24,7 +24,7 @@ struct lookup_flow {
 
 struct lookup_dst {
 	struct ip_addr addr;
-	struct route before, after;
+	struct vias before, after;
 	bool has_before, has_after;
 };
 
@@ -67,4 +67,4 @@ void lookup_answer(struct lookup *l, const struct rpc_answer *a);
 void lookup_fail(struct lookup *l, const char *why);
 
 /* The one nexthop of a route that is behind this interface. 0; -ENOENT: none; -ENOTUNIQ: several. */
-int lookup_map(const struct route *r, const struct topology *t, const char *interface, struct ip_addr *ret_nexthop) _must_check_;
+int lookup_map(const struct vias *r, const struct topology *t, const char *interface, struct ip_addr *ret_nexthop) _must_check_;

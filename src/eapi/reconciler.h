@@ -66,18 +66,19 @@ enum batch_kind { BATCH_ADD, BATCH_DELETE, BATCH_NUDGE };
 struct batch_item {
 	struct tuple tuple;
 	size_t from, to; /* its commands: from .. to - 1 */
+	bool deletes;	 /* the first one deletes what may be there */
 	int64_t version;
 	struct ip_addr nexthop;
 };
 
-struct batch {
+struct write_batch {
 	enum batch_kind kind;
 	struct commands commands;
 	struct batch_item *item;
 	size_t n, cap;
 	size_t begin; /* commands in front of the first item */
 };
-void batch_clear(struct batch *b);
+void write_batch_clear(struct write_batch *b);
 
 enum batch_outcome {
 	BATCH_DONE,
@@ -88,11 +89,17 @@ enum batch_outcome {
 };
 
 /* The next request, of at most `flows` flows. False: there is nothing to do now. Its flows wait for reconciler_done(). */
-bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms, struct batch *ret_batch);
-/* How it ended. failed_at and text (the switch's error) count for BATCH_FAILED. True: the switch refused what stands in front of all
+bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms, struct write_batch *ret_batch);
+struct batch_failure {
+	size_t at;	  /* the command */
+	int code;	  /* of eAPI */
+	const char *text; /* of the switch */
+};
+
+/* How it ended; `failure` counts for BATCH_FAILED. True: the switch refused what stands in front of all
  * flows, so it is no flow's fault. */
-bool reconciler_done(struct reconciler *r, const struct batch *b, enum batch_outcome outcome, size_t failed_at, const char *text,
-		     uint64_t now_ms);
+bool reconciler_done(struct reconciler *r, const struct write_batch *b, enum batch_outcome outcome,
+		     const struct batch_failure *failure, uint64_t now_ms);
 
 enum observation_state {
 	OBSERVED_ACCEPTED,

@@ -4,11 +4,13 @@
 #include "base/vec.h"
 #include "eapi/reconciler_internal.h"
 
-void batch_clear(struct batch *b)
+#define CODE_UNAUTHORIZED 1005
+
+void write_batch_clear(struct write_batch *b)
 {
 	commands_free(&b->commands);
 	free(b->item);
-	*b = (struct batch){ 0 };
+	*b = (struct write_batch){ 0 };
 }
 
 static bool needs_delete(const struct rec_flow *f)
@@ -32,7 +34,7 @@ static bool needs_add(const struct reconciler *r, const struct rec_flow *f, uint
 	return family->streak < FAMILY_STREAK || now_ms >= family->until_ms;
 }
 
-static int add_item(struct batch *b, const struct rec_flow *f, size_t from)
+static int add_item(struct write_batch *b, const struct rec_flow *f, size_t from)
 {
 	struct batch_item *list = vec_reserve(b->item, b->n, &b->cap, sizeof(*list));
 
@@ -47,7 +49,7 @@ static int add_item(struct batch *b, const struct rec_flow *f, size_t from)
 	return 0;
 }
 
-static void collect_deletes(struct reconciler *r, struct batch *b)
+static void collect_deletes(struct reconciler *r, struct write_batch *b)
 {
 	char name[FLOW_NAME];
 
@@ -75,9 +77,11 @@ static void set_wait(struct rec_flow *f, enum refusal refusal, const char *text)
 }
 
 /* Adds the commands of one flow. False: it has to wait. */
-static bool add_flow(struct reconciler *r, struct rec_flow *f, struct batch *b)
+static bool add_flow(struct reconciler *r, struct rec_flow *f, struct write_batch *b)
 {
 	struct flow_target target = { .nexthop = f->nexthop, .idle_timeout_s = (rec_idle_ms(r, f) + 999) / 1000 };
+	/* What is not listed may be there all the same: a model may hide it. */
+	bool deletes = f->there || !r->missing_is_error;
 	size_t from = b->commands.n;
 	char name[FLOW_NAME];
 	int x;
@@ -86,13 +90,15 @@ static bool add_flow(struct reconciler *r, struct rec_flow *f, struct batch *b)
 		set_wait(f, REFUSAL_NONE, "the switch does not know where the nexthop is");
 		return false;
 	}
-	x = flow_text_add(r->config, flow_name_format(r->prefix, &f->tuple, name), &f->tuple, &target, &b->commands);
+	x = flow_text_add(r->config, flow_name_format(r->prefix, &f->tuple, name), &f->tuple, &target, deletes,
+			  &b->commands);
 	if (x == -EOPNOTSUPP)
 		set_wait(f, REFUSAL_FLOW, "no action is configured for its address family");
 	else if (x < 0)
 		set_wait(f, REFUSAL_NONE, "the switch does not know where the nexthop is");
 	if (x < 0 || add_item(b, f, from) < 0)
 		return false;
+	b->item[b->n - 1].deletes = deletes;
 	f->busy = true;
 	return true;
 }
@@ -106,7 +112,7 @@ static uint32_t flows_there(const struct reconciler *r)
 	return n;
 }
 
-static void collect_adds(struct reconciler *r, uint32_t flows, uint64_t now_ms, struct batch *b)
+static void collect_adds(struct reconciler *r, uint32_t flows, uint64_t now_ms, struct write_batch *b)
 {
 	int64_t used = rec_used(r), limit = rec_limit(r);
 	uint32_t count = flows_there(r);
@@ -123,7 +129,7 @@ static void collect_adds(struct reconciler *r, uint32_t flows, uint64_t now_ms, 
 		if (family->streak >= FAMILY_STREAK && tried[f->tuple.family == AF_INET6])
 			continue;
 		if (!f->there && (count >= r->config->max_flows || used + (int64_t)entries > limit)) {
-			set_wait(f, REFUSAL_FULL, "no room in the switch's table");
+			set_wait(f, REFUSAL_FULL, "no resource left in the switch's table");
 			continue;
 		}
 		tried[f->tuple.family == AF_INET6] = true;
@@ -133,9 +139,9 @@ static void collect_adds(struct reconciler *r, uint32_t flows, uint64_t now_ms, 
 	}
 }
 
-bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms, struct batch *ret_batch)
+bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms, struct write_batch *ret_batch)
 {
-	struct batch b = { .kind = BATCH_DELETE };
+	struct write_batch b = { .kind = BATCH_DELETE };
 
 	if (!r->attached || reconciler_in_doubt(r))
 		return false;
@@ -150,7 +156,7 @@ bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms, stru
 		b.kind = BATCH_NUDGE;
 		r->nudge = false;
 	} else if (b.n == 0) {
-		batch_clear(&b);
+		write_batch_clear(&b);
 		return false;
 	}
 	*ret_batch = b;
@@ -185,20 +191,24 @@ static void deleted(struct rec_flow *f, uint64_t now_ms)
 }
 
 /* The flow that the failed command belongs to. What was done of it is half a flow. */
-static void culprit(struct reconciler *r, struct rec_flow *f, enum batch_kind kind, const char *text, uint64_t now_ms)
+static void culprit(struct reconciler *r, struct rec_flow *f, const struct write_batch *b, const struct batch_item *item,
+		    const struct batch_failure *failure, uint64_t now_ms)
 {
 	struct family_state *family = rec_family(r, &f->tuple);
+	bool missing = failure->at == item->from && (b->kind == BATCH_DELETE || item->deletes) && failure->code != CODE_UNAUTHORIZED;
 	uint64_t wait = FAMILY_MS;
 
 	f->changed_ms = now_ms;
-	if (kind == BATCH_DELETE) {
-		f->doubt = true; /* whether it is still there is read before it is tried again */
+	r->missing_is_error |= missing;
+	/* Whether it is still there is read before it is tried again. */
+	if (b->kind == BATCH_DELETE)
+		f->doubt = true;
+	if (b->kind == BATCH_DELETE || (missing && !f->there))
 		return;
-	}
 	f->there = f->spoilt = true;
 	f->there_known = false;
 	f->status = FLOW_STATUS_UNKNOWN;
-	rec_refuse(f, REFUSAL_FLOW, text, now_ms);
+	rec_refuse(f, REFUSAL_FLOW, failure->text, now_ms);
 	if (++family->streak < FAMILY_STREAK)
 		return;
 	for (uint32_t i = 0; i < family->blocks && wait < REFUSED_MAX_MS; i++)
@@ -208,7 +218,7 @@ static void culprit(struct reconciler *r, struct rec_flow *f, enum batch_kind ki
 	snprintf(family->text, sizeof(family->text), "%s", f->text);
 }
 
-static void settle_item(struct reconciler *r, struct rec_flow *f, const struct batch *b, const struct batch_item *item,
+static void settle_item(struct reconciler *r, struct rec_flow *f, const struct write_batch *b, const struct batch_item *item,
 			enum batch_outcome outcome, uint64_t now_ms)
 {
 	switch (outcome) {
@@ -233,8 +243,8 @@ static void settle_item(struct reconciler *r, struct rec_flow *f, const struct b
 	}
 }
 
-bool reconciler_done(struct reconciler *r, const struct batch *b, enum batch_outcome outcome, size_t failed_at, const char *text,
-		     uint64_t now_ms)
+bool reconciler_done(struct reconciler *r, const struct write_batch *b, enum batch_outcome outcome,
+		     const struct batch_failure *failure, uint64_t now_ms)
 {
 	for (size_t i = 0; i < b->n; i++) {
 		const struct batch_item *item = &b->item[i];
@@ -245,10 +255,10 @@ bool reconciler_done(struct reconciler *r, const struct batch *b, enum batch_out
 		f->busy = false;
 		if (outcome != BATCH_FAILED)
 			settle_item(r, f, b, item, outcome, now_ms);
-		else if (failed_at >= item->to)
+		else if (failure->at >= item->to)
 			settle_item(r, f, b, item, BATCH_DONE, now_ms);
-		else if (failed_at >= item->from)
-			culprit(r, f, b->kind, text, now_ms);
+		else if (failure->at >= item->from)
+			culprit(r, f, b, item, failure, now_ms);
 	}
-	return outcome == BATCH_FAILED && failed_at < b->begin;
+	return outcome == BATCH_FAILED && failure->at < b->begin;
 }

@@ -83,6 +83,7 @@ struct reconciler {
 	uint32_t snapshot;
 	bool attached; /* a snapshot is complete */
 	bool wants_text;
+	bool missing_is_error; /* the switch refuses to delete what is not there */
 	bool nudge;
 	uint64_t nudge_ms, nudge_wait_ms;
 	uint32_t foreign;

@@ -18,7 +18,7 @@ struct via {
 };
 
 /* The nexthops of one destination, sorted. */
-struct route {
+struct vias {
 	struct via *via;
 	size_t n;
 };
@@ -76,8 +76,8 @@ const struct neighbour *topology_neighbour_by_mac(const struct topology *t, uint
 bool routes_each(struct json_object *model, const char *vrf,
 		 void (*fn)(const struct ip_prefix *p, struct json_object *route, void *arg), void *arg);
 /* The most specific route of the model that holds `dst`. 0; -ENOENT: none; -EBADMSG; -ENOMEM. */
-int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst, struct route *ret_route) _must_check_;
+int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst, struct vias *ret_route) _must_check_;
 /* The nexthops of one route of routes_each(). */
-int route_read_vias(struct json_object *route, struct route *ret_route) _must_check_;
-bool route_equal(const struct route *a, const struct route *b);
-void route_clear(struct route *r);
+int route_read_vias(struct json_object *route, struct vias *ret_route) _must_check_;
+bool vias_equal(const struct vias *a, const struct vias *b);
+void vias_clear(struct vias *r);

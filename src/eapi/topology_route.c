@@ -33,11 +33,11 @@ static int via_compare(const void *a, const void *b)
 	return r ? r : strcmp(x->interface, y->interface);
 }
 
-int route_read_vias(struct json_object *route, struct route *ret_route)
+int route_read_vias(struct json_object *route, struct vias *ret_route)
 {
 	struct json_object *vias = eapi_json_get(route, "vias");
 	size_t n = json_object_is_type(vias, json_type_array) ? json_object_array_length(vias) : 0;
-	struct route r = { .via = calloc(n + 1, sizeof(*r.via)) };
+	struct vias r = { .via = calloc(n + 1, sizeof(*r.via)) };
 
 	if (!r.via)
 		return -ENOMEM;
@@ -74,7 +74,7 @@ static void pick(const struct ip_prefix *p, struct json_object *route, void *arg
 	}
 }
 
-int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst, struct route *ret_route)
+int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst, struct vias *ret_route)
 {
 	struct best b = { .dst = dst, .len = -1 };
 
@@ -83,7 +83,7 @@ int route_read(struct json_object *model, const char *vrf, const struct ip_addr 
 	return b.route ? route_read_vias(b.route, ret_route) : -ENOENT;
 }
 
-bool route_equal(const struct route *a, const struct route *b)
+bool vias_equal(const struct vias *a, const struct vias *b)
 {
 	if (a->n != b->n)
 		return false;
@@ -93,8 +93,8 @@ bool route_equal(const struct route *a, const struct route *b)
 	return true;
 }
 
-void route_clear(struct route *r)
+void vias_clear(struct vias *r)
 {
 	free(r->via);
-	*r = (struct route){ 0 };
+	*r = (struct vias){ 0 };
 }

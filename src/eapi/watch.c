@@ -7,7 +7,7 @@
 
 int watch_init(struct watch *w, const struct service_set *services)
 {
-	struct watch new = { 0 };
+	struct watch new = { .service = services->list, .n_services = services->n };
 	size_t n = 0;
 
 	for (size_t i = 0; i < services->n; i++)
@@ -33,7 +33,7 @@ int watch_init(struct watch *w, const struct service_set *services)
 void watch_clear(struct watch *w)
 {
 	for (size_t i = 0; i < w->n; i++)
-		route_clear(&w->list[i].route);
+		vias_clear(&w->list[i].route);
 	free(w->list);
 	free(w->nexthop);
 	*w = (struct watch){ 0 };
@@ -67,14 +67,14 @@ const char *watch_command(const struct watched *w, const char *vrf, char *buf, s
 
 struct collect {
 	const struct watched *w;
-	struct route all;
+	struct vias all;
 	bool failed;
 };
 
 static void collect(const struct ip_prefix *p, struct json_object *route, void *arg)
 {
 	struct collect *c = arg;
-	struct route r;
+	struct vias r;
 
 	/* A covering route counts as well: nothing more specific may be there. */
 	if (c->failed || (!ip_prefix_contains(&c->w->prefix, p) && !ip_prefix_contains(p, &c->w->prefix)))
@@ -99,7 +99,7 @@ static void collect(const struct ip_prefix *p, struct json_object *route, void *
 		c->all.via = grown;
 		grown[c->all.n++] = r.via[i];
 	}
-	route_clear(&r);
+	vias_clear(&r);
 }
 
 /* In whatever order the model had them. */
@@ -110,7 +110,7 @@ static int compare_vias(const void *a, const void *b)
 
 bool watch_read(struct watched *w, const char *vrf, struct json_object *model, uint64_t now_ms)
 {
-	struct route new = { 0 };
+	struct vias new = { 0 };
 
 	if (is_host(&w->prefix)) {
 		int r = route_read(model, vrf, &w->prefix.addr, &new);
@@ -121,16 +121,16 @@ bool watch_read(struct watched *w, const char *vrf, struct json_object *model, u
 		struct collect c = { .w = w };
 
 		if (!routes_each(model, vrf, collect, &c) || c.failed) {
-			route_clear(&c.all);
+			vias_clear(&c.all);
 			return false;
 		}
 		new = c.all;
 		if (new.n > 1)
 			qsort(new.via, new.n, sizeof(*new.via), compare_vias);
 	}
-	if (w->read && !route_equal(&w->route, &new))
+	if (w->read && !vias_equal(&w->route, &new))
 		w->changed_ms = now_ms;
-	route_clear(&w->route);
+	vias_clear(&w->route);
 	w->route = new;
 	w->read = true;
 	return true;
@@ -144,6 +144,23 @@ const struct watched *watch_find(const struct watch *w, const struct ip_addr *a)
 		if (ip_prefix_contains_addr(&w->list[i].prefix, a) && (!best || w->list[i].prefix.len > best->prefix.len))
 			best = &w->list[i];
 	return best;
+}
+
+static bool is_of(const struct watched *w, const struct service *s)
+{
+	for (size_t i = 0; i < s->n_prefixes; i++)
+		if (ip_prefix_equal(&s->prefixes[i], &w->prefix))
+			return true;
+	return false;
+}
+
+bool watch_names(const struct watch *w, size_t service, const struct ip_addr *nexthop)
+{
+	for (size_t i = 0; i < w->n; i++)
+		for (size_t k = 0; k < w->list[i].route.n; k++)
+			if (ip_addr_equal(&w->list[i].route.via[k].addr, nexthop) && is_of(&w->list[i], &w->service[service]))
+				return true;
+	return false;
 }
 
 void watch_nexthops_begin(struct watch *w)

@@ -8,7 +8,7 @@
 
 struct watched {
 	struct ip_prefix prefix;
-	struct route route; /* of a host the covering route; else all nexthops of routes within, sorted, each once */
+	struct vias route; /* of a host the covering route; else all nexthops of routes within, sorted, each once */
 	bool read;
 	bool plain;	     /* the switch does not take "longer-prefixes" */
 	uint64_t changed_ms; /* when another route than before was read; 0: it has always been this one */
@@ -24,11 +24,13 @@ struct watched_nexthop {
 struct watch {
 	struct watched *list;
 	size_t n;
+	const struct service *service; /* borrowed */
+	size_t n_services;
 	struct watched_nexthop *nexthop;
 	size_t n_nexthops, cap_nexthops;
 };
 
-/* Follows the prefixes of all services. -ENOMEM. */
+/* Follows the prefixes of all services, which are borrowed. -ENOMEM. */
 int watch_init(struct watch *w, const struct service_set *services) _must_check_;
 void watch_clear(struct watch *w);
 
@@ -41,6 +43,9 @@ bool watch_read(struct watched *w, const char *vrf, struct json_object *model, u
 
 /* What is known of the way to an address: the most specific of the prefixes that holds it, or NULL. */
 const struct watched *watch_find(const struct watch *w, const struct ip_addr *a);
+
+/* Whether a route of this service names the nexthop. */
+bool watch_names(const struct watch *w, size_t service, const struct ip_addr *nexthop);
 
 /* Begins a new list of nexthops: those of the routes; then each other one that matters is named; then the list is complete and those not
  * named are dropped. Without memory a nexthop is left out. */

@@ -62,15 +62,19 @@ static int tap_open(struct tap *t, int family, struct err *e)
 	return 0;
 }
 
-static int tap_bind(struct tap *t, const char *ifname, struct err *e)
+static int tap_bind(const struct tap *t, const char *ifname, struct err *e)
 {
-	int r;
-
 	if (setsockopt(t->fd, SOL_SOCKET, SO_BINDTODEVICE, ifname, (socklen_t)strlen(ifname) + 1) <
 	    0)
 		return err_set(e, -errno, "a socket cannot be bound to %s: %s", ifname,
 			       strerror(errno));
-	r = filter_attach(t->fd, &t->filter);
+	return 0;
+}
+
+static int tap_begin(const struct tap *t, struct err *e)
+{
+	int r = filter_attach(t->fd, &t->filter);
+
 	return r < 0 ? err_set(e, r, "a socket filter cannot be set: %s", strerror(-r)) : 0;
 }
 
@@ -146,11 +150,14 @@ int mirror_receiver_bind(struct mirror_receiver *r, struct err *e)
 			       : err_set(e, -ESTALE, "%s is another interface than before",
 					 r->ifname);
 	result = tap_bind(&r->packets, r->ifname, e);
-	if (result == 0)
-		result = tap_bind(&r->foreign, r->ifname, e);
-	if (result == 0)
-		r->ifindex = index;
-	return result;
+	if (result < 0)
+		return result;
+	/* Half bound it cannot be bound again. */
+	if (tap_bind(&r->foreign, r->ifname, e) < 0 || tap_begin(&r->foreign, e) < 0 ||
+	    tap_begin(&r->packets, e) < 0)
+		return -ESTALE;
+	r->ifindex = index;
+	return 0;
 }
 
 int mirror_receiver_fd(const struct mirror_receiver *r)

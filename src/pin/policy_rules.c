@@ -86,7 +86,7 @@ static int add_group(struct policy_state *s, const struct policy_model *m, uint8
 	/* With a mask of four bits nothing is left above the low ones: the only group is entered by
 	 * all that pass the guard. */
 	return add_goto(s, family, m->rule_priority + TREE_ENTRY + h, anchor,
-			(uint32_t)h << (shift + 4), high);
+			(uint32_t)h << 4 << shift, high);
 }
 
 static int add_leaf(struct policy_state *s, const struct policy_model *m, uint8_t family,

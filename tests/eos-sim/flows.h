@@ -58,7 +58,9 @@ struct flow {
 	uint64_t packets, bytes;  /* real */
 	uint64_t seen_packets;    /* at the last look at the idle time */
 	uint64_t shown_packets, shown_bytes;
-	void *plane; /* of the data plane */
+	/* Of the data plane: its place among exact matches; what its rule had counted when it was last read. */
+	void *plane;
+	uint64_t rule_packets, rule_bytes;
 };
 
 #define FLOW_BUCKETS 4096

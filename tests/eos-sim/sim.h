@@ -72,6 +72,7 @@ struct sim {
 	} startup;
 	char *running_extra; /* monitor sessions and whatever else was configured */
 	struct dataplane *dataplane;
+	struct mirror *mirrors;
 	struct web *web;
 	bool stop;
 };

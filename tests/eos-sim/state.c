@@ -2,6 +2,7 @@
 /* The truth about the table, for tests. */
 #include "cli.h"
 #include "control.h"
+#include "mirror.h"
 
 #include <string.h>
 
@@ -97,6 +98,7 @@ void state_of(struct sim *sim, struct json_object *ret)
 	json_put_number(ret, "foreign", (int64_t)sim->table.foreign);
 	json_put_flag(ret, "shutdown", sim->table.shut);
 	json_put_flag(ret, "agent_runs", table_agent_runs(sim));
+	json_object_object_add(ret, "mirrors", mirror_state(sim));
 	json_put_text(ret, "lock_holder", sim->lock_holder);
 	json_put_text(ret, "running_extra", sim->running_extra ? sim->running_extra : "");
 }

@@ -17,6 +17,7 @@ FEW = f"""service web {{
     prefix       = {{1.1.1.1/32, 2001:db8::1/128}}
     protocol     = {{tcp, udp}}
     idle-timeout = {IDLE}s
+    syn-timeout  = {IDLE}s
 }}
 numbers {{ mark-mask = 0x0f000000 }}
 """

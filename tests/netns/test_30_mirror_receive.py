@@ -5,7 +5,9 @@
 import contextlib
 import os
 import random
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -351,6 +353,37 @@ def hangup():
         Sender(lab, "switch", SWITCH, GATEWAY).send(syn(sport=20000), source=SWITCH2)
         wait_until(lambda: listener.of("s7059") == [record(20000)], 5, "and has it then")
         equal(d.stop(), 0, "SIGTERM ends it well")
+
+
+@case("the other way: nft/mirror.nft")
+def other_way():
+    """A veth stands in for the kernel's ERSPAN device, and another for the sink."""
+    with Lab() as lab:
+        for ns in ("gw", "switch"):
+            lab.ns(ns, forward=ns == "gw")
+        lab.link("switch", "gw", a_if="mirror", b_if="fpmirror")
+        lab.link("gw", "switch", a_if="fpsink", b_if="sink")
+        lab.ip("gw", "link set fpsink arp off", "rule add iif fpmirror priority 100 lookup 16900",
+               "route add default dev fpsink table 16900", "route add ::/0 dev fpsink table 16900")
+        lab.run("gw", "ip -6 rule add iif fpmirror priority 100 lookup 16900")
+        with open(os.path.join(ROOT, "nft", "mirror.nft"), encoding="ascii") as f:
+            lab.nft("gw", f.read())
+        with lab.inside("switch"):
+            raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        raw.bind(("mirror", 0))
+        for packet in (ip_packet("12.12.12.1", "1.1.1.1", 6, tcp(20000)), ip_packet("12.12.12.1", "1.1.1.1", 17, udp(20001)),
+                       ip_packet("2001:db8:c::1", "2001:db8::1", 6, tcp(20002)),
+                       ip_packet("12.12.12.1", "1.1.1.1", 6, tcp(20003, flags=TCP_SYN | TCP_ACK)),
+                       ip_packet("12.12.12.1", "1.1.1.1", 6, tcp(20004, flags=TCP_ACK))):
+            raw.send(frame(packet))  # to an address that is not the gateway's
+
+        def entries():
+            return sorted(re.findall(r"sport=(2000\d) dport=80 .*\[UNREPLIED\]", "".join(
+                lab.conntrack("-L", "-f", family, "-w", "101", check=False) for family in ("ipv4", "ipv6"))))
+
+        wait_until(lambda: entries() == ["20000", "20001", "20002"], 5, "what begins a flow is entered into the switch's zone")
+        equal(lab.conntrack("-C").strip(), "3", "and nothing else anywhere")
+        raw.close()
 
 
 @case("nobody answers with ICMP")

@@ -211,6 +211,32 @@ static void test_drain_is_refused(void **state)
 		"none for new connections");
 }
 
+/* A nexthop of the other family is no help: IPv4 connections cannot go there. */
+static void test_families_stand_alone(void **state)
+{
+	_cleanup_(registry_freep) struct registry *r = new_registry(15);
+	struct nexthop_attributes ipv6 = { .families = 2 };
+	struct ip_addr gateway = { .family = AF_INET6, .bytes = { 0xfd, [15] = 2 } }, ipv4 = addr(2);
+	struct err e = { 0 };
+	uint8_t id;
+
+	(void)state;
+	assert_int_equal(name(r, &WEB, 2), 1);
+	assert_int_equal(registry_name(r, &WEB, &gateway, 1, "eth1", &ipv6, 0, NOW, &id), 0);
+	assert_int_equal(registry_drain(r, 1, &INTENT, NOW, &e), -EBUSY);
+	assert_string_equal(
+		e.text,
+		"10.1.0.2%eth1 is the last active IPv4 nexthop of service web: draining it would leave "
+		"none for new connections");
+	/* The IPv6 one is proved alive, and still no reason to let go of all IPv4 flows. */
+	registry_observe(r, &ipv4, 1, NEXTHOP_PROBED, NOW + 1);
+	registry_observe(r, &ipv4, 1, NEXTHOP_NO_ANSWER, NOW + 3100);
+	registry_observe(r, &gateway, 1, NEXTHOP_CONFIRMED, NOW + 3101);
+	registry_tick(r, NOW + 3200);
+	assert_int_equal(registry_binding(r, 1)->state, BINDING_UNREACHABLE);
+	assert_int_equal(registry_binding(r, id)->state, BINDING_ACTIVE);
+}
+
 static void test_changes(void **state)
 {
 	static const struct {
@@ -295,6 +321,7 @@ int main(void)
 		cmocka_unit_test(test_adopted_and_known_to_be_withdrawn),
 		cmocka_unit_test(test_adopted_and_drained),
 		cmocka_unit_test(test_drain_is_refused),
+		cmocka_unit_test(test_families_stand_alone),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_changes_fold),
 	};

@@ -26,6 +26,7 @@ Record = collections.namedtuple("Record", "src dst sport dport proto flags")
 # --- packets, from the inside out
 
 def _checksum(data):
+    data += b"\0" * (len(data) % 2)
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
@@ -33,8 +34,11 @@ def _checksum(data):
 
 
 def ip_packet(src, dst, proto, payload, options=b"", ident=0):
-    """A whole IP packet, of the addresses' family."""
+    """A whole IP packet, of the addresses' family; a TCP header in it gets its checksum."""
     src, dst = ipaddress.ip_address(src), ipaddress.ip_address(dst)
+    if proto == socket.IPPROTO_TCP:
+        pseudo = src.packed + dst.packed + struct.pack("!II", len(payload), proto)
+        payload = payload[:16] + struct.pack("!H", _checksum(pseudo + payload)) + payload[18:]
     if src.version == 6:
         return struct.pack("!IHBB", 6 << 28, len(payload), proto, 63) + src.packed + dst.packed + payload
     size = 20 + len(options)

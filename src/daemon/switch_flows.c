@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/conntrack.h"
+#include "daemon/switches.h"
+
+/* Between the flow table and what each switch should hold. */
+
+#define LIFE_EVERY_MS 1000
+#define IDLE_AT_ONCE 4096
+
+const struct binding *switch_binding(const struct daemon *d, const char *service, const struct ip_addr *gateway)
+{
+	const struct binding *b;
+	uint8_t cursor = 0;
+
+	while ((b = registry_binding_next(d->registry, &cursor)))
+		if (strcmp(b->service, service) == 0 && ip_addr_equal(&b->nexthop->gateway, gateway))
+			return b;
+	return NULL;
+}
+
+struct switch_state *switch_of(const struct daemon *d, const struct flow *f)
+{
+	return d->switches && f->sw && f->sw <= d->switches->n ? d->switches->list[f->sw - 1] : NULL;
+}
+
+static bool same_group(const struct switch_state *a, const struct switch_state *b)
+{
+	return a == b || (a->config->group[0] && strcmp(a->config->group, b->config->group) == 0);
+}
+
+/* False: this switch has nothing to do with the flow. */
+static bool facts_of(const struct switch_state *s, const struct flow *f, struct placement_facts *ret)
+{
+	const struct daemon *d = s->d;
+	const struct binding *b = registry_binding(d->registry, f->binding);
+	const struct switch_state *from = switch_of(d, f);
+	const struct switch_nexthop *n = from ? switch_nexthop_of(from, f) : NULL;
+	const struct switch_nexthop *here;
+
+	if (from ? !n || !same_group(s, from) : !b || s->config->place == SWITCH_PLACE_NONE)
+		return false;
+	*ret = (struct placement_facts){ .nexthop = n ? n->addr : b->nexthop->gateway,
+					 .learned_ms = f->since_ms,
+					 .replied = f->flags & FLOW_REPLIED,
+					 .mirrored = from != NULL,
+					 .nat = f->flags & FLOW_NAT,
+					 .draining = b ? b->state == BINDING_DRAINING || d->switches->about_to_drain[b->id] :
+							 n->n_named == 0,
+					 .dead = b && b->state == BINDING_DEAD };
+	here = switch_nexthop_find(s, &ret->nexthop);
+	ret->dead = ret->dead || (here && here->dead) || (n && n->dead);
+	return ret->nexthop.family == f->tuple.family;
+}
+
+void switches_flow(struct daemon *d, struct flow *f, uint64_t now_ms)
+{
+	struct placement_facts facts;
+
+	for (size_t i = 0; d->switches && i < d->switches->n; i++) {
+		struct switch_state *s = d->switches->list[i];
+
+		/* What a placement does not take it counts by itself. */
+		if (facts_of(s, f, &facts) && placement_offer(s->placement, &f->tuple, &facts, now_ms) >= 0)
+			switches_soon(d);
+	}
+}
+
+static enum placement_reason reason_of(const char *why)
+{
+	static const struct {
+		const char *why;
+		enum placement_reason reason;
+	} rows[] = { { "unpinned", PLACEMENT_SERVICE_REMOVED }, { "moved", PLACEMENT_MOVED },
+		     { "dead", PLACEMENT_DEAD },		{ "released", PLACEMENT_RELEASED },
+		     { "teardown", PLACEMENT_TEARDOWN } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (strcmp(rows[i].why, why) == 0)
+			return rows[i].reason;
+	return PLACEMENT_ENDED;
+}
+
+void switches_flow_end(struct daemon *d, struct flow *f, const char *why)
+{
+	struct switch_state *from = switch_of(d, f);
+
+	for (size_t i = 0; d->switches && i < d->switches->n; i++)
+		placement_withdraw(d->switches->list[i]->placement, &f->tuple, reason_of(why), clock_now_ms());
+	if (!d->switches)
+		return;
+	switches_soon(d);
+	if (from && from->mirror && f->slot)
+		mirror_flow_gone(from->mirror, f);
+}
+
+/* In hardware as far as is known: programmed, or so when the switch was last heard. */
+static bool holds(const struct switch_state *s, const struct tuple *t)
+{
+	struct placement_view v;
+
+	return placement_get(s->placement, t, &v) == 0 && v.present &&
+	       (v.state == PLACEMENT_STATE_PROGRAMMED || v.state == PLACEMENT_STATE_ADOPTED);
+}
+
+bool switches_hold(const struct daemon *d, const struct tuple *t)
+{
+	for (size_t i = 0; d->switches && i < d->switches->n; i++)
+		if (holds(d->switches->list[i], t))
+			return true;
+	return false;
+}
+
+bool switches_keep(struct daemon *d, struct flow *f)
+{
+	return d->switches && f->tuple.zone == 0 && switches_hold(d, &f->tuple);
+}
+
+bool switches_want_updates(const struct daemon *d)
+{
+	for (size_t i = 0; d->switches && i < d->switches->n; i++)
+		if (d->switches->list[i]->config->place == SWITCH_PLACE_ESTABLISHED)
+			return true;
+	return false;
+}
+
+/* One more look at every flow that this switch could have. */
+void switch_offer_all(struct switch_state *s, uint64_t now_ms)
+{
+	struct daemon *d = s->d;
+	uint32_t cursor = 0;
+	struct flow *f;
+
+	while ((f = flow_table_next(d->flows, &cursor))) {
+		struct switch_nexthop *n = switch_of(d, f) == s ? switch_nexthop_of(s, f) : NULL;
+
+		if (f->flags & FLOW_GRAVE)
+			continue;
+		if (n && n->dead)
+			flows_end(d, f, "dead");
+		else
+			switches_flow(d, f, now_ms);
+	}
+}
+
+void switches_binding_changed(struct daemon *d, const struct binding_change *c)
+{
+	const struct binding *b = registry_binding(d->registry, c->id);
+	uint64_t now = clock_now_ms();
+	uint32_t cursor = 0;
+	struct flow *f;
+
+	if (!d->switches)
+		return;
+	while ((f = flow_table_next(d->flows, &cursor))) {
+		if (f->binding != c->id || (f->flags & FLOW_GRAVE))
+			continue;
+		if (b && b->state == BINDING_DEAD && (f->flags & FLOW_MIRRORED)) {
+			flows_end(d, f, b->released ? "released" : "dead");
+		} else if (b && b->state == BINDING_DEAD && b->released) {
+			for (size_t i = 0; i < d->switches->n; i++)
+				placement_withdraw(d->switches->list[i]->placement, &f->tuple, PLACEMENT_RELEASED, now);
+		} else {
+			switches_flow(d, f, now);
+		}
+	}
+	switches_soon(d);
+}
+
+/* --- adoption */
+
+static struct flow *adopt_here(struct switch_state *s, const struct tuple *t, const struct binding *b, const char *service, uint64_t now_ms)
+{
+	struct daemon *d = s->d;
+	struct flow *f;
+
+	if (flow_table_add(d->flows, t, &f) != 1)
+		return NULL;
+	f->binding = b->id;
+	f->since_ms = now_ms;
+	f->source = FLOW_SOURCE_SWITCH;
+	f->mark = d->generation;
+	flows_counts(d, b->id, 1, false);
+	witness_watch(d, f, false);
+	pin_write(d, t, b->id, daemon_service(d, service)->idle_timeout_s);
+	return f;
+}
+
+static struct flow *adopt_as(struct switch_state *s, const struct tuple *t, const struct service *service, const struct ip_addr *nexthop,
+			     uint64_t now_ms)
+{
+	const struct binding *b = switch_binding(s->d, service->name, nexthop);
+	struct switch_nexthop *n = switch_nexthop_find(s, nexthop);
+	struct tuple zoned = *t;
+
+	if (!b && !(n && switch_nexthop_serves(n, service->name)))
+		return NULL;
+	if (!s->mirror)
+		return b ? adopt_here(s, t, b, service->name, now_ms) : NULL;
+	zoned.zone = s->config->mirror.zone;
+	n = switch_nexthop_add(s, nexthop);
+	return n ? mirror_adopt(s->mirror, &zoned, service->name, (uint16_t)(n - s->nexthops + 1), now_ms) : NULL;
+}
+
+/* The flow as it is known already, whether here or by a mirror. */
+static struct flow *known_flow(struct switch_state *s, const struct tuple *t)
+{
+	struct tuple zoned = *t;
+	struct flow *f = flow_table_get(s->d->flows, t);
+
+	if (!f && s->mirror) {
+		zoned.zone = s->config->mirror.zone;
+		f = flow_table_get(s->d->flows, &zoned);
+	}
+	return f && !(f->flags & FLOW_GRAVE) ? f : NULL;
+}
+
+void switch_adopt(struct switch_state *s, const struct tuple *t, const struct placement_observation *o, uint64_t now_ms)
+{
+	const struct service *service = mirror_service(s->d, t);
+	struct flow *f = known_flow(s, t);
+	struct placement_facts facts = { .nexthop = o->nexthop, .learned_ms = now_ms };
+	const struct binding *b;
+
+	if (!service || o->nexthop.family == 0) {
+		s->left_alone++;
+		return;
+	}
+	if (f && f->slot && !f->nexthop) {
+		/* Mirrored, and its nexthop was not known yet: the switch has it in its table. */
+		struct switch_nexthop *n = switch_nexthop_find(s, &o->nexthop);
+
+		if (n)
+			mirror_known(s->mirror, f, (uint16_t)(n - s->nexthops + 1), now_ms);
+	}
+	if (!f)
+		f = adopt_as(s, t, service, &o->nexthop, now_ms);
+	if (!f || (f->slot && !f->nexthop)) {
+		s->left_alone++;
+		return;
+	}
+	b = registry_binding(s->d->registry, f->binding);
+	if (!f->slot && (!b || !ip_addr_equal(&b->nexthop->gateway, &o->nexthop))) {
+		s->left_alone++; /* it goes elsewhere by what is known here */
+		return;
+	}
+	facts.mirrored = f->slot != 0;
+	facts.learned_ms = f->since_ms;
+	if (placement_adopt(s->placement, &f->tuple, &facts, now_ms) < 0)
+		s->left_alone++;
+	switches_flow(s->d, f, now_ms);
+	switches_soon(s->d);
+}
+
+/* --- life */
+
+struct life {
+	struct switch_state *s;
+	uint64_t now_ms;
+	struct tuple_list idle;
+};
+
+static void flow_alive(struct daemon *d, struct flow *f, uint64_t now_ms)
+{
+	const struct binding *b = registry_binding(d->registry, f->binding);
+	const struct service *service = mirror_service(d, &f->tuple);
+	struct switch_state *from = switch_of(d, f);
+	struct tuple plain = f->tuple;
+
+	if (!service)
+		return;
+	if (from && from->mirror && f->slot)
+		mirror_alive(from->mirror, f, now_ms);
+	else if (f->tuple.proto != IPPROTO_TCP && (f->flags & FLOW_CT))
+		entry_write(d, ENTRY_TOUCH, &f->tuple, 0, service->idle_timeout_s);
+	plain.zone = 0;
+	if (b)
+		pin_write(d, &plain, b->id, service->idle_timeout_s);
+}
+
+static void on_alive(const struct placement_view *v, void *arg)
+{
+	struct life *l = arg;
+
+	for (size_t i = 0; i < v->n_zones; i++) {
+		struct tuple t = v->tuple;
+		struct flow *f;
+
+		t.zone = v->zones[i];
+		f = flow_table_get(l->s->d->flows, &t);
+		if (f && !(f->flags & FLOW_GRAVE))
+			flow_alive(l->s->d, f, l->now_ms);
+	}
+}
+
+static void on_idle(const struct placement_view *v, void *arg)
+{
+	struct life *l = arg;
+
+	tuple_list_add(&l->idle, &v->tuple, IDLE_AT_ONCE);
+}
+
+/* Every zone's flow of this tuple ends, with its entry and its pin. */
+static void end_everywhere(struct switch_state *s, const struct tuple *t, uint64_t now_ms)
+{
+	struct placement_view v;
+	uint16_t zones[8];
+	size_t n = 0;
+
+	if (placement_get(s->placement, t, &v) < 0)
+		return;
+	for (; n < v.n_zones && n < ARRAY_SIZE(zones); n++)
+		zones[n] = v.zones[n];
+	for (size_t i = 0; i < n; i++) {
+		struct tuple zoned = *t;
+		struct flow *f;
+
+		zoned.zone = zones[i];
+		f = flow_table_get(s->d->flows, &zoned);
+		if (f && !(f->flags & FLOW_GRAVE)) {
+			if (!f->slot) {
+				entry_write(s->d, ENTRY_DELETE, &f->tuple, 0, 0);
+				pin_write(s->d, t, 0, 0);
+			}
+			flows_end(s->d, f, "end");
+		}
+		placement_withdraw(s->placement, &zoned, PLACEMENT_ENDED, now_ms);
+	}
+}
+
+/* The pin tells whether the gateway still sees packets of a flow that the switch has none of. */
+static void idle_end(struct switch_state *s, const struct tuple_list *idle, uint64_t now_ms)
+{
+	_cleanup_(freep) uint8_t *ids = calloc(idle->n, 1);
+
+	if (!ids || ruleset_pins_get(s->d->ruleset, idle->list, idle->n, ids, NULL) < 0)
+		return;
+	for (size_t i = 0; i < idle->n; i++)
+		if (ids[i] == 0)
+			end_everywhere(s, &idle->list[i], now_ms);
+}
+
+void switch_expired(struct switch_state *s, const struct tuple *t, uint64_t now_ms)
+{
+	struct placement_view v;
+	struct flow *f = flow_table_get(s->d->flows, t);
+
+	if (placement_get(s->placement, t, &v) < 0 || !v.present)
+		return;
+	if (f && (f->flags & FLOW_CT)) /* the gateway carries it: it only leaves the switch */
+		placement_withdraw(s->placement, t, PLACEMENT_ENDED, now_ms);
+	else
+		end_everywhere(s, t, now_ms);
+	switches_soon(s->d);
+}
+
+void switch_life(struct switch_state *s, uint64_t now_ms)
+{
+	struct life l = { .s = s, .now_ms = now_ms };
+
+	if (now_ms - s->life_ms < LIFE_EVERY_MS)
+		return;
+	s->life_ms = now_ms;
+	placement_idle(s->placement, now_ms, on_idle, on_alive, &l);
+	if (l.idle.n)
+		idle_end(s, &l.idle, now_ms);
+	tuple_list_clear(&l.idle);
+}
