@@ -26,7 +26,7 @@ endif
 CFLAGS    ?= $(OPT)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DFLOWPIN_VERSION='"$(VERSION)"' -Iinclude -Isrc -I$(BUILD)/gen \
              $(WARNINGS) $(HARDENING) $(SANFLAGS) $(CFLAGS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(SANFLAGS) $(LDFLAGS)
 LIBS       = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 ifndef V

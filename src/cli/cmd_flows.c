@@ -93,6 +93,12 @@ static void print_flow(struct json_object *f)
 	printf("  learned    %s ago (%s)\n  witness    %s\n",
 	       duration_format((uint64_t)js_int(f, "age_ms"), d), js_text(f, "learned"),
 	       js_text(f, "witness"));
+	for (size_t i = 0; i < js_len(f, "switches"); i++) {
+		struct json_object *s = js_at(f, "switches", i);
+
+		printf("  switch     %s: %s%s%s\n", js_text(s, "name"), js_text(s, "state"),
+		       *js_text(s, "text") ? ", " : "", js_text(s, "text"));
+	}
 }
 
 static void print_show(const struct cli *cli, const struct cli_reply *reply, void *arg _unused_)
@@ -116,6 +122,11 @@ static void print_show(const struct cli *cli, const struct cli_reply *reply, voi
 		       js_int(pin, "id"));
 	else
 		puts("  pin        none");
+	if (!js_object(o, "binding")) {
+		json_object_put(list);
+		json_object_put(one);
+		return;
+	}
 	putchar('\n');
 	json_object_array_add(list, json_object_get(js_object(o, "binding")));
 	json_object_object_add(one, "list", list);

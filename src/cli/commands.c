@@ -14,6 +14,8 @@ static const struct cli_command commands[] = {
 	  "With --json: one object per line, one line per flow.\n", CLI_JSON, 0, -1, cmd_flows },
 	{ "show", "FLOW|FILTER", "one flow, with its conntrack entry, its pin and its nexthop",
 	  "With --json: one object.\n", CLI_JSON, 1, -1, cmd_show },
+	{ "switches", "", "the switches, and what each of them really holds",
+	  "With --json: one object with the array \"switches\".\n", CLI_JSON, 0, 0, cmd_switches },
 	{ "drain", "NEXTHOP [SERVICE]", "keep new flows off a nexthop; the flows that it has stay",
 	  NEXTHOP_HELP
 	  "--wait ends with 0 when the last flow has ended, or with 3 at the deadline, with the flows that\n"

@@ -90,7 +90,7 @@ void mirror_resolve_all(struct mirror *m, uint64_t now_ms); /* after the switch 
 /* The next question into *b as JSON. False: there is none, or one is open. */
 bool mirror_question(struct mirror *m, uint64_t now_ms, struct strbuf *b);
 void mirror_question_drop(struct switch_state *s); /* nobody will answer it: asked again */
-/* -ENOENT: another question; -EINVAL: what the switch may not say (it is passed over). */
+/* -ENOENT: no such question; -EINVAL: it was not asked for, or is answered. One that came too late is passed over. */
 int mirror_answer(struct mirror *m, uint64_t question, const struct tuple *t, const struct ip_addr *nexthop, const char *why,
 		  uint64_t now_ms);
 void mirror_known(struct mirror *m, struct flow *f, uint16_t nexthop, uint64_t now_ms);

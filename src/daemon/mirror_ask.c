@@ -142,8 +142,10 @@ int mirror_answer(struct mirror *m, uint64_t number, const struct tuple *t, cons
 	struct flow *f;
 	size_t i = 0;
 
-	if (!q || q->number != number)
+	if (number > m->sw->questions)
 		return -ENOENT;
+	if (!q || q->number != number)
+		return 0; /* too late: its flows are asked for again, or gone */
 	zoned.zone = m->sw->config->mirror.zone;
 	while (i < q->n && (q->flows[i].answered || memcmp(&q->flows[i].tuple, &zoned, sizeof(zoned)) != 0))
 		i++;
@@ -166,8 +168,10 @@ int mirror_answer(struct mirror *m, uint64_t number, const struct tuple *t, cons
 	n = switch_nexthop_find(m->sw, nexthop);
 	if (!service || nexthop->family != zoned.family ||
 	    !((n && switch_nexthop_serves(n, service->name)) || switch_binding(m->sw->d, service->name, nexthop))) {
+		/* The routes may have changed since: no error, but nothing is pinned to it. */
 		uncertain(m, slot, "a nexthop that is not known");
-		return -EINVAL;
+		m->sw->unknown++;
+		return 0;
 	}
 	n = switch_nexthop_add(m->sw, nexthop);
 	if (n)

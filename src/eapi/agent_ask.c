@@ -7,7 +7,11 @@
 
 int agent_lookup_new(struct agent *a, int64_t question, struct lookup **ret_lookup)
 {
-	return lookup_new(a->s, &a->watch, &a->topology, question, ret_lookup);
+	int r = lookup_new(a->s, &a->watch, &a->topology, question, ret_lookup);
+
+	if (r == 0)
+		(*ret_lookup)->by_text = a->path_text;
+	return r;
 }
 
 int agent_ask(struct agent *a, struct lookup *l)
@@ -58,9 +62,10 @@ static void on_answer(const struct channel_result *r, void *arg)
 	a->looking = false;
 	if (a->n_lookups == 0)
 		return;
-	if (r->outcome == CHANNEL_ANSWERED)
+	if (r->outcome == CHANNEL_ANSWERED) {
 		lookup_answer(a->lookup[0], &r->rpc);
-	else {
+		a->path_text = a->lookup[0]->by_text;
+	} else {
 		lookup_fail(a->lookup[0], r->sentence);
 		answer(a, 0);
 		agent_down(a, r->http, r->sentence);
@@ -72,13 +77,14 @@ static void on_answer(const struct channel_result *r, void *arg)
 bool agent_ask_step(struct agent *a)
 {
 	struct err e = { 0 };
+	bool text;
 
 	while (a->n_lookups > 0) {
-		if (!lookup_next(a->lookup[0], &a->commands)) {
+		if (!lookup_next(a->lookup[0], &a->commands, &text)) {
 			answer(a, 0);
 			continue;
 		}
-		if (channel_run(a->reader, &a->commands, false, on_answer, a, &e) == 0) {
+		if (channel_run(a->reader, &a->commands, text, on_answer, a, &e) == 0) {
 			a->looking = true;
 			return true;
 		}

@@ -58,6 +58,7 @@ struct agent {
 	struct lookup *lookup[QUESTIONS_MAX];
 	size_t n_lookups;
 	bool looking;
+	bool path_text; /* the switch tells paths in text only */
 
 	/* Writing. */
 	struct pace pace;

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "eapi/agent_internal.h"
 
+#define CODE_UNCONVERTED 1003 /* there is no model: ask for text */
+
 static void on_answer(const struct channel_result *r, void *arg);
 
 static void send_request(struct agent *a, enum round_stage stage, bool text)
@@ -146,7 +148,7 @@ static void on_flows(struct agent *a, const struct channel_result *r)
 		agent_down(a, HTTP_WRONG, "what answers there is no EOS switch");
 		return;
 	}
-	if (r->rpc.outcome == RPC_FAILED && r->rpc.code != 1003) {
+	if (r->rpc.outcome == RPC_FAILED && (r->rpc.code != CODE_UNCONVERTED || !text_allowed(a, now))) {
 		snprintf(sentence, sizeof(sentence), "it does not show its DirectFlow table: %s", r->rpc.message);
 		agent_down(a, HTTP_WRONG, sentence);
 		return;
@@ -174,7 +176,8 @@ static void on_flows(struct agent *a, const struct channel_result *r)
 
 static void on_text(struct agent *a, const struct channel_result *r)
 {
-	const char *text = rpc_text(&r->rpc, 0);
+	_cleanup_(eapi_json_putp) struct json_object *hold = NULL;
+	const char *text = rpc_text(&r->rpc, 0, &hold);
 	char sentence[SENTENCE];
 
 	if (r->rpc.outcome == RPC_FAILED) {
@@ -196,7 +199,8 @@ static void on_text(struct agent *a, const struct channel_result *r)
 
 static void on_tcam(struct agent *a, const struct channel_result *r)
 {
-	const char *text = rpc_text(&r->rpc, 1);
+	_cleanup_(eapi_json_putp) struct json_object *hold = NULL;
+	const char *text = rpc_text(&r->rpc, 1, &hold);
 	uint32_t used, more;
 
 	if (r->rpc.outcome == RPC_FAILED)

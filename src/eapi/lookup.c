@@ -8,6 +8,7 @@
 
 #define REQUESTS_MAX 40 /* for one question, whatever the switch answers */
 #define FAILURES_MAX 3
+#define CODE_UNCONVERTED 1003 /* there is no model: ask for text */
 
 int lookup_new(const struct switch_config *config, const struct watch *watch, const struct topology *topology, int64_t question,
 	       struct lookup **ret_lookup)
@@ -126,47 +127,96 @@ static bool has_several(const struct lookup *l, const struct lookup_dst *d)
 	return d->has_before ? d->before.n > 1 : w && w->read && w->route.n > 1;
 }
 
-/* The routes of flows with one nexthop are the answer; of the others the path is asked for where it is known from where they come in, and
- * the way back to the source where it is not. */
-bool lookup_next(struct lookup *l, struct commands *c)
+static bool wants_path(const struct lookup *l, const struct lookup_flow *f)
 {
-	bool wanted[LOOKUP_FLOWS] = { false };
-	uint32_t paths[LOOKUP_FLOWS], n_paths = 0, sources = 0;
+	return !f->done && l->config->lookup && has_several(l, &l->dst[f->dst]);
+}
+
+/* The way back to the source of flows of which nobody knows where they come in. */
+static void add_sources(struct lookup *l, struct commands *c)
+{
 	char text[160];
+
+	for (uint32_t i = 0; i < l->n; i++) {
+		struct ip_addr src = tuple_src(&l->flow[i].tuple);
+
+		if (wants_path(l, &l->flow[i]) && !l->flow[i].ingress[0])
+			add(l, c, LOOKUP_SOURCE, i, watch_route_command(&src, l->config->vrf, text, sizeof(text)));
+	}
+}
+
+static size_t add_paths(struct lookup *l, struct commands *c)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < l->n && n < l->config->lookup_batch; i++) {
+		const struct lookup_flow *f = &l->flow[i];
+
+		if (!wants_path(l, f) || !f->ingress[0] || f->path[0] || (l->by_text && !l->dst[f->dst].has_before))
+			continue;
+		add_path(l, c, i);
+		n++;
+	}
+	return n;
+}
+
+/* Routes, paths and routes again in one request. The routes of flows with one nexthop are the answer. */
+static void next_in_one(struct lookup *l, struct commands *c, const bool *wanted)
+{
+	for (size_t i = 0; i < l->n; i++)
+		l->flow[i].path[0] = '\0';
+	add_routes(l, c, LOOKUP_BEFORE, wanted);
+	add_sources(l, c);
+	if (add_paths(l, c) > 0)
+		add_routes(l, c, LOOKUP_AFTER, wanted);
+	forget_routes(l);
+}
+
+/* One after the other. */
+static bool next_by_text(struct lookup *l, struct commands *c, const bool *wanted)
+{
+	bool asked[LOOKUP_FLOWS] = { false }, any = false;
+
+	if (add_paths(l, c) > 0)
+		return true;
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->flow[i].done || !l->flow[i].path[0])
+			continue;
+		asked[l->flow[i].dst] = any = true;
+	}
+	if (any) {
+		add_routes(l, c, LOOKUP_AFTER, asked);
+		return false;
+	}
+	add_routes(l, c, LOOKUP_BEFORE, wanted);
+	add_sources(l, c);
+	forget_routes(l);
+	return false;
+}
+
+bool lookup_next(struct lookup *l, struct commands *c, bool *ret_text)
+{
+	bool wanted[LOOKUP_FLOWS] = { false }, any = false, text = false;
 
 	if (++l->requests > REQUESTS_MAX)
 		lookup_fail(l, "the switch gave no answer that could be used");
-	for (uint32_t i = 0; i < l->n; i++) {
-		struct lookup_flow *f = &l->flow[i];
-
-		if (f->done)
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->flow[i].done)
 			continue;
-		wanted[f->dst] = true;
-		if (l->config->lookup && f->ingress[0] && has_several(l, &l->dst[f->dst]) && n_paths < l->config->lookup_batch)
-			paths[n_paths++] = i;
+		wanted[l->flow[i].dst] = any = true;
 	}
+	if (!any)
+		return false;
 	commands_reset(c);
 	l->n_commands = 0;
 	for (uint32_t i = 0; i < l->config->lookup_prefix.n; i++)
 		commands_add(c, l->config->lookup_prefix.line[i]);
 	l->begin = c->n;
-	add_routes(l, c, LOOKUP_BEFORE, wanted);
-	if (l->n_commands == 0)
-		return false;
-	for (uint32_t i = 0; i < l->n; i++) {
-		struct lookup_flow *f = &l->flow[i];
-		struct ip_addr src = tuple_src(&f->tuple);
-
-		if (f->done || f->ingress[0] || !l->config->lookup || !has_several(l, &l->dst[f->dst]) || sources == LOOKUP_FLOWS)
-			continue;
-		add(l, c, LOOKUP_SOURCE, i, watch_route_command(&src, l->config->vrf, text, sizeof(text)));
-		sources++;
-	}
-	for (uint32_t i = 0; i < n_paths; i++)
-		add_path(l, c, paths[i]);
-	if (n_paths > 0)
-		add_routes(l, c, LOOKUP_AFTER, wanted);
-	forget_routes(l);
+	if (l->by_text)
+		text = next_by_text(l, c, wanted);
+	else
+		next_in_one(l, c, wanted);
+	*ret_text = text;
 	return true;
 }
 
@@ -207,7 +257,7 @@ static bool same_as_seen(const struct lookup *l, const struct lookup_flow *f, co
 	return w->prefix.len < ip_family_bits(w->prefix.addr.family) || vias_equal(&w->route, now);
 }
 
-static void settle_flow(struct lookup *l, struct lookup_flow *f, const char *interface)
+static void settle_flow(struct lookup *l, struct lookup_flow *f)
 {
 	struct lookup_dst *d = &l->dst[f->dst];
 	int r;
@@ -226,14 +276,14 @@ static void settle_flow(struct lookup *l, struct lookup_flow *f, const char *int
 		f->nexthop = d->before.via[0].addr;
 	else if (!l->config->lookup)
 		uncertain(f, "the route has %zu nexthops, and lookup = no", d->before.n);
-	else if (!interface || !d->has_after)
+	else if (!f->path[0] || !d->has_after)
 		return;
 	else {
-		r = lookup_map(&d->before, l->topology, interface, &f->nexthop);
+		r = lookup_map(&d->before, l->topology, f->path, &f->nexthop);
 		if (r == -ENOTUNIQ)
-			uncertain(f, "several nexthops are behind %s", interface);
+			uncertain(f, "several nexthops are behind %s", f->path);
 		else if (r < 0)
-			uncertain(f, "the switch chose %s, where none of the route's nexthops is", interface);
+			uncertain(f, "the switch chose %s, where none of the route's nexthops is", f->path);
 	}
 	f->done = true;
 }
@@ -257,10 +307,9 @@ static void read_source(struct lookup *l, struct lookup_flow *f, struct json_obj
 	vias_clear(&r);
 }
 
-static void read_path(struct lookup *l, struct lookup_command *c, struct json_object *model)
+static void read_path(struct lookup *l, struct lookup_flow *f, struct json_object *model)
 {
-	struct lookup_flow *f = &l->flow[c->index];
-	int r = path_read(l->config, model, c->interface);
+	int r = path_read(l->config, model, f->path);
 
 	if (r == 0) {
 		l->failures = 0;
@@ -283,7 +332,7 @@ static void read_route(struct lookup *l, struct lookup_dst *d, bool after, struc
 			uncertain(&l->flow[i], "the switch's answer about the route is not understood");
 }
 
-static void read_one(struct lookup *l, struct lookup_command *c, struct json_object *model)
+static void read_one(struct lookup *l, const struct lookup_command *c, struct json_object *model)
 {
 	switch (c->what) {
 	case LOOKUP_BEFORE:
@@ -294,12 +343,12 @@ static void read_one(struct lookup *l, struct lookup_command *c, struct json_obj
 		read_source(l, &l->flow[c->index], model);
 		break;
 	case LOOKUP_PATH:
-		read_path(l, c, model);
+		read_path(l, &l->flow[c->index], model);
 		break;
 	}
 }
 
-static void command_failed(struct lookup *l, const struct lookup_command *c, const char *message)
+static void command_failed(struct lookup *l, const struct lookup_command *c, int code, const char *message)
 {
 	switch (c->what) {
 	case LOOKUP_BEFORE:
@@ -312,6 +361,11 @@ static void command_failed(struct lookup *l, const struct lookup_command *c, con
 		uncertain(&l->flow[c->index], "the switch refuses to show the route to its source: %s", message);
 		break;
 	case LOOKUP_PATH:
+		if (code == CODE_UNCONVERTED && !l->by_text) {
+			l->by_text = true;
+			forget_routes(l);
+			break;
+		}
 		uncertain(&l->flow[c->index], "the switch cannot tell which nexthop it chose: %s", message);
 		/* One flow may be odd. When every one is, the switch does not know the command. */
 		if (++l->failures < FAILURES_MAX)
@@ -339,10 +393,7 @@ void lookup_answer(struct lookup *l, const struct rpc_answer *a)
 		read_one(l, &l->command[i], rpc_result(a, l->begin + i, &hold));
 	}
 	if (done < l->n_commands)
-		command_failed(l, &l->command[done], a->message);
-	for (size_t i = 0; i < l->n_commands; i++)
-		if (l->command[i].what == LOOKUP_PATH && a->outcome == RPC_OK)
-			settle_flow(l, &l->flow[l->command[i].index], l->command[i].interface[0] ? l->command[i].interface : NULL);
+		command_failed(l, &l->command[done], a->code, a->message);
 	for (size_t i = 0; i < l->n; i++)
-		settle_flow(l, &l->flow[i], NULL);
+		settle_flow(l, &l->flow[i]);
 }

@@ -19,7 +19,7 @@ struct lookup_flow {
 	bool done;
 	struct ip_addr nexthop; /* family 0: uncertain, and why */
 	char why[112];
-	char ingress[INTERFACE_NAME];
+	char ingress[INTERFACE_NAME], path[INTERFACE_NAME];
 };
 
 struct lookup_dst {
@@ -33,7 +33,6 @@ enum lookup_what { LOOKUP_BEFORE, LOOKUP_SOURCE, LOOKUP_PATH, LOOKUP_AFTER };
 struct lookup_command {
 	enum lookup_what what;
 	uint32_t index; /* of a destination or of a flow */
-	char interface[INTERFACE_NAME]; /* the answer to LOOKUP_PATH */
 };
 
 struct lookup {
@@ -49,6 +48,7 @@ struct lookup {
 	size_t n_commands, begin; /* `begin`: commands in front of them */
 	uint32_t failures;	  /* paths in a row that the switch could not tell */
 	uint32_t requests;
+	bool by_text; /* the switch answers paths in text only: the routes then stand in requests of their own, around that one */
 };
 
 /* `watch` and `topology` are borrowed and may change between the calls. */
@@ -59,8 +59,8 @@ DEFINE_FREEP(struct lookup, lookup_free)
 /* seen_ms: when the flow's first packet was seen. False: there are LOOKUP_FLOWS already. */
 bool lookup_add(struct lookup *l, const struct tuple *t, uint64_t seen_ms);
 
-/* The next request. False: every flow has its answer. */
-bool lookup_next(struct lookup *l, struct commands *c);
+/* The next request, and its format. False: every flow has its answer. */
+bool lookup_next(struct lookup *l, struct commands *c, bool *ret_text);
 /* What came of it. */
 void lookup_answer(struct lookup *l, const struct rpc_answer *a);
 /* It was not answered: whatever is open is uncertain. */

@@ -169,14 +169,9 @@ struct json_object *rpc_result(const struct rpc_answer *a, size_t i, struct json
 	return o;
 }
 
-const char *rpc_text(const struct rpc_answer *a, size_t i)
+const char *rpc_text(const struct rpc_answer *a, size_t i, struct json_object **hold)
 {
-	struct json_object *o;
+	struct json_object *o = rpc_result(a, i, hold);
 
-	if (!a->results || i >= json_object_array_length(a->results))
-		return NULL;
-	o = json_object_array_get_idx(a->results, i);
-	if (eapi_json_text(o))
-		return eapi_json_text(o);
-	return eapi_json_text(eapi_json_get(o, "output"));
+	return eapi_json_text(o) ? eapi_json_text(o) : eapi_json_text(eapi_json_get(o, "output"));
 }

@@ -41,5 +41,5 @@ void rpc_parse(const char *text, size_t len, uint64_t id, size_t n_commands, str
 void rpc_answer_free(struct rpc_answer *a);
 /* The result of command `i`, NULL where there is none. One that is a string of JSON is parsed; `*hold` owns what was parsed. */
 struct json_object *rpc_result(const struct rpc_answer *a, size_t i, struct json_object **hold);
-/* The text of command `i` in a request of format "text", or NULL. */
-const char *rpc_text(const struct rpc_answer *a, size_t i);
+/* The text of command `i` in a request of format "text", or NULL; `*hold` as above. */
+const char *rpc_text(const struct rpc_answer *a, size_t i, struct json_object **hold);
