@@ -4,9 +4,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/switches.h"
 
 #define PROGRESS_EVERY_MS 250
 #define EVICT_EVERY_MS 1000
+#define PLACE_WITHIN_MS 60000 /* then the drain begins, whatever the switches hold */
 
 /* Somebody who called Drain with wait = true: told of the flows left, and when there are none. */
 struct waiter {
@@ -19,6 +21,9 @@ struct waiter {
 	uint64_t deadline_ms; /* clock_now_ms(), 0 none */
 	uint64_t told_ms;
 	uint32_t told_flows;
+	bool placing; /* switches take the flows up first: nothing is drained yet */
+	uint64_t place_until_ms;
+	struct drain_intent intent; /* while placing */
 };
 
 /* The bindings that a command names. */
@@ -109,6 +114,8 @@ static void waiter_gone(struct control_call *call _unused_, void *data)
 		p = &(*p)->next;
 	if (*p)
 		*p = w->next;
+	if (w->placing)
+		switches_place_first_end(w->d, w->ids, w->n);
 	free(w);
 }
 
@@ -123,6 +130,18 @@ static bool still_drained(const struct waiter *w)
 	return true;
 }
 
+/* An id may have been given to another one while somebody waited. */
+static bool ids_stand(const struct daemon *d, const struct waiter *w)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		const struct binding *b = registry_binding(d->registry, w->ids[i]);
+
+		if (!b || strcmp(b->service, w->services[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
 static const char *waiter_outcome(const struct waiter *w, uint32_t flows, uint64_t now_ms)
 {
 	if (flows == 0)
@@ -132,10 +151,37 @@ static const char *waiter_outcome(const struct waiter *w, uint32_t flows, uint64
 	return w->deadline_ms && now_ms >= w->deadline_ms ? "deadline" : NULL;
 }
 
+static int drain_all(struct daemon *d, const struct selection *s, const struct drain_intent *intent, struct err *e);
+
+/* True while the switches are still at it. */
+static bool waiter_places(struct daemon *d, struct waiter *w, uint64_t now_ms)
+{
+	bool late = now_ms >= w->place_until_ms || (w->deadline_ms && now_ms >= w->deadline_ms);
+	struct selection s = { .n = w->n };
+	struct err e = { 0 };
+	uint32_t left;
+
+	if (!late && switches_place_first(d, w->ids, w->n, &left) && left > 0)
+		return true;
+	w->placing = false;
+	memcpy(s.ids, w->ids, sizeof(s.ids));
+	if (!ids_stand(d, w)) {
+		control_error(w->call, "NotFound", "the nexthop is gone");
+	} else if (drain_all(d, &s, &w->intent, &e) < 0) {
+		control_error(w->call, e.code == -EBUSY ? "Refused" : "Failed", "%s", e.text);
+	} else {
+		events_report(d, &(struct event_report){ .kind = "drain", .change = "drain" }, "drain by uid %u", w->intent.uid);
+		sync_now(d);
+	}
+	switches_place_first_end(d, w->ids, w->n);
+	return false;
+}
+
 static void waiter_tell(struct daemon *d, struct waiter *w, uint64_t now_ms)
 {
+	bool placing = w->placing && waiter_places(d, w, now_ms);
 	uint32_t flows = flows_of(d, w->ids, w->n);
-	const char *outcome = waiter_outcome(w, flows, now_ms);
+	const char *outcome = placing ? NULL : waiter_outcome(w, flows, now_ms);
 
 	if (outcome) {
 		control_reply(w->call, drain_reply(d, w->ids, w->n, true, outcome));
@@ -145,7 +191,7 @@ static void waiter_tell(struct daemon *d, struct waiter *w, uint64_t now_ms)
 		return;
 	w->told_flows = flows;
 	w->told_ms = now_ms;
-	control_continue(w->call, drain_reply(d, w->ids, w->n, false, "draining"));
+	control_continue(w->call, drain_reply(d, w->ids, w->n, false, placing ? "placing" : "draining"));
 }
 
 static int on_nothing(const struct nlmsghdr *nlh _unused_, void *arg _unused_)
@@ -189,7 +235,8 @@ bool drain_waits_for(const struct daemon *d, uint8_t id)
 	return false;
 }
 
-static void wait_for(struct daemon *d, struct control_call *call, const struct selection *s, uint64_t deadline_ms)
+static void wait_for(struct daemon *d, struct control_call *call, const struct selection *s, uint64_t deadline_ms,
+		     const struct drain_intent *placing)
 {
 	struct waiter *w = calloc(1, sizeof(*w));
 
@@ -204,6 +251,11 @@ static void wait_for(struct daemon *d, struct control_call *call, const struct s
 	for (size_t i = 0; i < s->n; i++)
 		memcpy(w->services[i], registry_binding(d->registry, s->ids[i])->service, SERVICE_NAME_MAX);
 	w->deadline_ms = deadline_ms;
+	if (placing) {
+		w->placing = true;
+		w->place_until_ms = clock_now_ms() + PLACE_WITHIN_MS;
+		w->intent = *placing;
+	}
 	w->told_flows = UINT32_MAX;
 	w->next = d->waiters;
 	d->waiters = w;
@@ -259,6 +311,7 @@ void drain_method(struct control_call *call, struct json_object *params, void *a
 	int64_t deadline_ms = 0, release_at = 0;
 	struct selection s;
 	struct err e = { 0 };
+	uint32_t left;
 
 	if (!params_check(call, params, "nexthop", "service", "deadline_ms", "release_at", "wait", NULL))
 		return;
@@ -274,6 +327,10 @@ void drain_method(struct control_call *call, struct json_object *params, void *a
 		return;
 	intent.deadline_s = deadline_ms ? intent.since_s + (uint64_t)(deadline_ms + 999) / 1000 : 0;
 	intent.release_s = (uint64_t)release_at;
+	if (param_bool(params, "wait") && switches_place_first(d, s.ids, s.n, &left)) {
+		wait_for(d, call, &s, deadline_ms ? clock_now_ms() + (uint64_t)deadline_ms : 0, &intent);
+		return;
+	}
 	if (drain_all(d, &s, &intent, &e) < 0) {
 		control_error(call, e.code == -EBUSY ? "Refused" : "Failed", "%s", e.text);
 		return;
@@ -282,7 +339,7 @@ void drain_method(struct control_call *call, struct json_object *params, void *a
 		      "drain by uid %u", intent.uid);
 	sync_now(d);
 	if (param_bool(params, "wait"))
-		wait_for(d, call, &s, deadline_ms ? clock_now_ms() + (uint64_t)deadline_ms : 0);
+		wait_for(d, call, &s, deadline_ms ? clock_now_ms() + (uint64_t)deadline_ms : 0, NULL);
 	else
 		control_reply(call, drain_reply(d, s.ids, s.n, true, flows_of(d, s.ids, s.n) ? "draining" : "empty"));
 }

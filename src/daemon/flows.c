@@ -122,6 +122,11 @@ static bool ended_for_good(const struct ct_entry *entry)
 	return !entry->has_timeout || entry->timeout_s == 0;
 }
 
+static bool closed_by_both(const struct ct_entry *entry)
+{
+	return entry->tuple.proto == IPPROTO_TCP && entry->tcp_state == TCP_CONNTRACK_TIME_WAIT;
+}
+
 static void bury(struct daemon *d, struct flow *f)
 {
 	switches_flow_end(d, f, "end");
@@ -142,7 +147,7 @@ static void destroyed(struct daemon *d, const struct ct_entry *entry)
 	}
 	if (!f || (f->flags & FLOW_GRAVE))
 		return;
-	if (switches_keep(d, f))
+	if (!closed_by_both(entry) && switches_keep(d, f))
 		witness_watch(d, f, false); /* in hardware: nothing ended */
 	else if (!ended_for_good(entry) && f->tuple.zone == 0)
 		witness_watch(d, f, true);

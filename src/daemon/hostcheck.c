@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/daemon.h"
+#include "daemon/switches.h"
 #include "netlink/nft.h"
 
 /* A host that is set up against us is told so: one warning each, with the command that mends it. */
@@ -288,6 +289,14 @@ static void check_counts(struct look *look)
 		     (unsigned long long)d->stats.flows_refused);
 }
 
+/* `place = heavy` chooses by conntrack's accounting. */
+static void check_accounting(struct look *look)
+{
+	if (switch_heavy_wanted(look->d) && number_read("/proc/sys/net/netfilter/nf_conntrack_acct") == 0)
+		warn(look, "no-accounting", "sysctl -w net.netfilter.nf_conntrack_acct=1",
+		     "conntrack does not count bytes: `place = heavy` does not know which flows are large");
+}
+
 static bool known_before(const struct warning_list *before, const struct warning *w)
 {
 	for (size_t i = 0; i < before->n; i++)
@@ -302,7 +311,7 @@ void hostcheck_run(struct daemon *d)
 	static void (*const checks[])(struct look *look) = { check_forwarding, check_events,	 check_rp_filter,
 							     check_local_rule, check_rules,	 check_marks,
 							     check_blind,      check_translated, check_flowtables,
-							     check_counts };
+							     check_counts,	    check_accounting };
 	struct look look = { .d = d };
 
 	if (!d->ready)

@@ -160,7 +160,8 @@ static int socket_bind(struct mirror_socket *s, const struct sockaddr_un *sun, s
 	    lstat(s->path, &s->made) < 0)
 		return err_set(e, -errno, "cannot make the socket %s: %s", s->path, strerror(errno));
 	if (s->has_group && (lchown(s->path, (uid_t)-1, s->group) < 0 || chmod(s->path, 0660) < 0))
-		return err_set(e, -errno, "cannot give %s to group " MIRROR_GROUP ": %s", s->path, strerror(errno));
+		log_warning("cannot give %s to group " MIRROR_GROUP ": %s; only root and flowpind's own user may use it", s->path,
+			    strerror(errno));
 	if (listen(s->fd, 8) < 0)
 		return err_set(e, -errno, "cannot listen on %s: %s", s->path, strerror(errno));
 	return 0;

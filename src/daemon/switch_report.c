@@ -129,6 +129,7 @@ static struct json_object *switch_json(const struct switch_state *s, uint64_t no
 	const struct switch_health *h = &s->health;
 
 	json_object_object_add(o, "name", json_object_new_string(s->config->name));
+	json_object_object_add(o, "config_digest", json_object_new_string(s->digest));
 	json_object_object_add(o, "place", json_object_new_string(switch_place_name(s->config->place)));
 	json_object_object_add(o, "attached", json_object_new_boolean(s->connection != 0));
 	json_object_object_add(o, "reachable", json_object_new_boolean(h->reachable));

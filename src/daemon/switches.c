@@ -159,6 +159,14 @@ static int sockets_open(struct switches *w, struct err *e)
 	r = path_beside(d, "daemon.sock", path, sizeof(path));
 	if (r == 0)
 		r = control_server_new(d->base, &o, &w->server, e);
+	if (r == -EPERM && group) {
+		/* flowpind's own user is no member: then only that user and root get in. */
+		log_warning("%s; only root and flowpind's own user may use it", e->text);
+		o.group = (gid_t)-1;
+		o.mode = 0600;
+		e->text[0] = '\0';
+		r = control_server_new(d->base, &o, &w->server, e);
+	}
 	if (r == 0)
 		r = path_beside(d, "mirror.sock", path, sizeof(path));
 	if (r == 0)

@@ -24,7 +24,9 @@ struct flow_reading {
 	bool listed;   /* it was among the flows, not only in a list of states */
 	bool has_nexthop, has_counters;
 	bool contradicts; /* its match is not the one of its name */
-	bool no_action;	  /* it was listed with an action that does nothing at all */
+	bool in_text;	  /* the text lists it, which tells everything that there is */
+	bool acts;	  /* it has an action */
+	bool in_actions;  /* where the text is at */
 	struct ip_addr nexthop;
 	char interface[64], mac[18]; /* of an L2 rewrite, "" : none */
 	uint64_t packets, bytes;

@@ -65,7 +65,7 @@ static void read_action(struct json_object *action, struct flow_reading *f)
 		if (text && strcasestr(key, "eth") && strcasestr(key, "dst"))
 			(void)!mac_parse(text, f->mac);
 	}
-	f->no_action = !acts;
+	f->acts = acts;
 }
 
 static bool port_differs(struct json_object *match, const char *key, uint16_t port)

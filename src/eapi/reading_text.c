@@ -94,7 +94,7 @@ static bool read_head(struct reading *r, const struct switch_config *s, const ch
 		*ret_memory = false;
 		return true;
 	}
-	f->listed = true;
+	f->listed = f->in_text = true;
 	if (f->status == FLOW_STATUS_UNKNOWN && status)
 		reading_set_status(s, f, status + 1);
 	/* Without JSON beside it, a flow without a word is one of `show directflow flows`: those in hardware. */
@@ -111,6 +111,13 @@ static void read_line(struct flow_reading *f, char *line)
 	if (!colon)
 		return;
 	*colon = '\0';
+	if (strcasecmp(key, "actions") == 0) {
+		f->in_actions = true;
+		return;
+	}
+	if (strcasecmp(key, "source") == 0 || strcasecmp(key, "matched") == 0 || strcasecmp(key, "match") == 0)
+		f->in_actions = false;
+	f->acts |= f->in_actions;
 	for (size_t i = 0; i < ARRAY_SIZE(labels); i++)
 		if (strcasecmp(labels[i].key, key) == 0) {
 			labels[i].read(f, colon + 1 + strspn(colon + 1, " \t"));

@@ -60,8 +60,7 @@ static void read_nexthop(const struct reading_pass *p, struct rec_flow *f, const
 		r->wants_text = true;
 	}
 	/* The model may leave the action out; the text does not. */
-	if (!known && !seen->interface[0] && p->reading->text && seen->listed && seen->status != FLOW_STATUS_REJECTED &&
-	    (seen->no_action || !p->reading->json) && !f->there_known)
+	if (seen->in_text && !seen->acts && !known && !f->there_known)
 		f->spoilt = true;
 }
 
@@ -93,6 +92,9 @@ static void read_inactive(struct reading_pass *p, struct rec_flow *f)
 		f->purge = f->expired = true;
 		return;
 	}
+	/* It was found, not written, and nobody knows what is in it: half of it, perhaps. */
+	if (f->known && f->present && !f->there_known && p->now_ms - f->inactive_ms >= SETTLE_MS)
+		f->spoilt = true;
 	/* An expired leftover of before our time. It carries nothing; one that waits for its nexthop would be active by now. */
 	if (!f->known && p->r->attached && p->now_ms - f->inactive_ms >= INACTIVE_MS)
 		f->purge = true;
@@ -134,11 +136,13 @@ static void read_status(struct reading_pass *p, struct rec_flow *f, const struct
 static int read_flow(struct reading_pass *p, const struct flow_reading *seen)
 {
 	struct rec_flow *f = rec_flow_get(p->r, &seen->tuple);
+	bool doubt;
 
 	if (!f)
 		return -ENOMEM;
 	if (!may_judge(p, f))
 		return 0;
+	doubt = f->doubt;
 	if (!f->there) {
 		f->moved_ms = p->now_ms;
 		f->dirty = true;
@@ -149,6 +153,9 @@ static int read_flow(struct reading_pass *p, const struct flow_reading *seen)
 	read_nexthop(p, f, seen);
 	read_counters(p, f, seen);
 	read_status(p, f, seen);
+	/* The request may have ended in the middle of it: only what is in hardware is certainly whole. */
+	if (doubt && f->known && f->present && f->status != FLOW_STATUS_PROGRAMMED)
+		f->spoilt = true;
 	return 0;
 }
 

@@ -25,7 +25,8 @@ static void write_sysctl(const char *path, const char *value)
 		close(fd);
 }
 
-/* A hash of addresses, protocol and ports (not of the socket buffer's own), so that a look-up tells where a packet goes. */
+/* A hash of addresses, protocol and ports (not of the socket buffer's own), so that a look-up tells where a packet goes. That holds
+ * for IPv4; see asic6.c for IPv6. */
 static void set_sysctls(void)
 {
 	static const char *const values[][2] = {
@@ -92,6 +93,7 @@ struct dataplane *dataplane_new(struct sim *sim)
 		free(dp);
 		return NULL;
 	}
+	dataplane_set_forwarding(dp, true); /* one that was killed may have left it off */
 	dataplane_sync(dp, &sim->table);
 	return dp;
 }
@@ -220,6 +222,8 @@ void dataplane_set_route(struct dataplane *dp, const struct route *r, bool prese
 			fprintf(line.out, " weight %ld", v->weight);
 	}
 	fputc('\n', line.out);
+	if (r->family == AF_INET6)
+		asic6_set_route(dp, r, present);
 	batch = text_close(&line);
 	ip_batch(batch);
 	free(batch);
@@ -232,7 +236,7 @@ bool dataplane_lookup(struct dataplane *dp, int family, const uint8_t address[16
 
 bool dataplane_path(struct dataplane *dp, const struct path_query *query, struct via *ret_via)
 {
-	return kernel_path(dp, query, ret_via) == 0;
+	return (query->family == AF_INET6 && asic6_path(dp, query, ret_via)) || kernel_path(dp, query, ret_via) == 0;
 }
 
 static void read_links(struct tables *t)

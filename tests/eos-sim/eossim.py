@@ -44,7 +44,7 @@ def certificate(directory, name="sim", addresses=("127.0.0.1",)):
 class Sim:
     """Sim(knobs={"capacity": 100}, personality=7, https=True, netns="fp1-sw", dataplane=True).
 
-    url: where runCmds goes; control("op", key=value...): one operation; knobs, log: what it printed."""
+    As a context it must end with status 0. url: where runCmds goes; control("op", key=value...): one operation; knobs, log: what it printed."""
 
     def __init__(self, knobs=None, personality=None, http="127.0.0.1:0", https=None, netns=None, dataplane=False, tmp=None):
         self._own = None if tmp else tempfile.TemporaryDirectory(prefix="eos-sim-")
@@ -61,7 +61,7 @@ class Sim:
         for name, value in (knobs or {}).items():
             command += ["--set", f"{name}={value}"]
         command += ["--dataplane"] if dataplane else []
-        self.log_path = self.path + ".log"
+        self.log_path, self.log = self.path + ".log", ""  # log: what was on stderr, once it ended
         with open(self.log_path, "w", encoding="utf-8") as errors:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
         self.knobs, self.http, self.https = {}, None, None
@@ -81,8 +81,10 @@ class Sim:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.stop()
+    def __exit__(self, kind, *_):
+        status = self.stop()
+        if status and not kind:
+            raise SimError(f"eos-sim ended with {status}: {self.log}")
 
     def stop(self):
         """Ends it; its exit status."""
@@ -94,6 +96,8 @@ class Sim:
             self.process.kill()
             status = self.process.wait()
         self.process.stdout.close()
+        with open(self.log_path, encoding="utf-8") as f:
+            self.log = f.read()
         if self._own:
             self._own.cleanup()
         return status

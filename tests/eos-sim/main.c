@@ -142,8 +142,10 @@ int main(int argc, char **argv)
 	int status = parse_options(argc, argv, sim, &options);
 	sigset_t signals;
 
-	if (status >= 0)
+	if (status >= 0) {
+		sim_free(sim);
 		return status;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
@@ -154,10 +156,14 @@ int main(int argc, char **argv)
 	sim->startup.shut = sim->table.shut = sim->knobs.shutdown_at_boot;
 	if (options.dataplane) {
 		sim->dataplane = dataplane_new(sim);
-		if (!sim->dataplane)
+		if (!sim->dataplane) {
+			sim_free(sim);
 			return 1;
+		}
 	}
 	status = serve(sim, &options, &signals);
 	dataplane_free(sim->dataplane);
+	sim->dataplane = NULL;
+	sim_free(sim);
 	return status;
 }

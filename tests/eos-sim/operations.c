@@ -75,14 +75,7 @@ static const char *op_clear_replies(struct sim *sim, const char *op, struct json
 	(void)op;
 	(void)o;
 	(void)ret;
-	while (sim->canned) {
-		struct canned *r = sim->canned;
-
-		sim->canned = r->next;
-		regfree(&r->command);
-		json_object_put(r->reply);
-		free(r);
-	}
+	sim_clear_replies(sim);
 	return NULL;
 }
 

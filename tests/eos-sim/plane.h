@@ -34,6 +34,7 @@ struct dataplane {
 	void *slots;
 	uint64_t generation;
 	char *rules;
+	struct route *routes6; /* longest prefix first */
 };
 
 /* netlink: 0, or a negative errno. */
@@ -43,6 +44,12 @@ int kernel_path(struct dataplane *dp, const struct path_query *query, struct via
 void kernel_read_neighbours(struct dataplane *dp, struct tables *t);
 void kernel_read_macs(struct dataplane *dp, struct tables *t);
 void kernel_use_neighbour(struct dataplane *dp, int family, const uint8_t address[16]);
+
+/* ECMP of IPv6: the rules behind the TCAM, and what they choose (false: the kernel decides). */
+void asic6_set_route(struct dataplane *dp, const struct route *route, bool present);
+void asic6_print(struct dataplane *dp, FILE *out);
+void asic6_free(struct dataplane *dp);
+bool asic6_path(struct dataplane *dp, const struct path_query *query, struct via *ret_via);
 
 /* The mark of what a flow does; it is set up in the kernel when it is new. */
 unsigned action_mark(struct dataplane *dp, const struct flow_spec *spec);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The box and its tables: version, interfaces, ARP and ND, MAC addresses. */
+/* The box and its tables: version, interfaces, neighbours, MAC addresses. */
 #include "show.h"
 
 #include <stdlib.h>
@@ -89,7 +89,7 @@ static void run_neighbours(struct cli *c, const struct cli_row *row)
 	struct json_object *list = json_object_new_array(), *vrf, *vrfs;
 	struct text text;
 
-	tables_refresh(c->sim);
+	tables_refresh(c->sim, 5);
 	text_open(&text);
 	fprintf(text.out, "Address         Age (sec)  Hardware Addr   Interface\n");
 	for (const struct neighbour *n = c->sim->tables.neighbours; n; n = n->next) {
@@ -125,7 +125,7 @@ static void run_mac_table(struct cli *c, const struct cli_row *row)
 	bool one = c->n_args && mac_parse(c->args[0], only);
 
 	(void)row;
-	tables_refresh(c->sim);
+	tables_refresh(c->sim, 5);
 	text_open(&text);
 	fprintf(text.out, "          Mac Address Table\n------------------------------------------------------------------\n\n"
 			  "Vlan    Mac Address       Type        Ports      Moves   Last Move\n");
@@ -184,7 +184,7 @@ static void run_interfaces(struct cli *c, const struct cli_row *row)
 	struct text text;
 
 	(void)row;
-	tables_refresh(c->sim);
+	tables_refresh(c->sim, 5);
 	if (c->n_args) {
 		interface_full_name(c->args[0], only);
 		if (!interface_find(&c->sim->tables, only)) {

@@ -211,7 +211,7 @@ void show_load_balance(struct cli *c, const struct cli_row *row)
 		cli_invalid(c, 6);
 		return;
 	}
-	tables_refresh(c->sim);
+	tables_refresh(c->sim, 5);
 	route = need(calloc(1, sizeof(*route)));
 	found = tables_lookup(c->sim, q.family, q.dst, route) && (route->n > 1 || k->lb_single) && tables_path(c->sim, &q, &via);
 	free(route);

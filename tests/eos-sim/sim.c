@@ -32,6 +32,47 @@ static void remove_config_sessions(struct sim *sim)
 	}
 }
 
+/* Lists whose elements begin with their link. */
+static void free_list(void *first)
+{
+	while (first) {
+		void *next = *(void **)first;
+
+		free(first);
+		first = next;
+	}
+}
+
+void sim_clear_replies(struct sim *sim)
+{
+	while (sim->canned) {
+		struct canned *r = sim->canned;
+
+		sim->canned = r->next;
+		regfree(&r->command);
+		json_object_put(r->reply);
+		free(r);
+	}
+}
+
+void sim_free(struct sim *sim)
+{
+	table_clear(sim, false);
+	remove_config_sessions(sim);
+	sim_clear_replies(sim);
+	fault_clear(&sim->faults);
+	for (size_t i = 0; i < sim->journal.n; i++)
+		free(sim->journal.v[i].command);
+	free(sim->journal.v);
+	free_list(sim->tables.interfaces);
+	free_list(sim->tables.routes);
+	free_list(sim->tables.neighbours);
+	free_list(sim->tables.macs);
+	free(sim->running_extra);
+	free(sim->web);
+	free(sim);
+}
+
 void sim_reboot(struct sim *sim, long down_ms)
 {
 	table_empty_hardware(sim);
@@ -106,7 +147,7 @@ void *sim_clockwork(void *p)
 		if (was_down && !down)
 			dataplane_set_forwarding(sim->dataplane, true);
 		was_down = down;
-		tables_refresh(sim);
+		tables_refresh(sim, 200);
 		table_tick(sim, clock_ms());
 		pthread_mutex_unlock(&sim->lock);
 		sleep_ms(5);

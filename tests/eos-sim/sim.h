@@ -78,6 +78,9 @@ struct sim {
 };
 
 struct sim *sim_new(void);
+/* When its threads have ended and its data plane is gone. */
+void sim_free(struct sim *sim);
+void sim_clear_replies(struct sim *sim);
 void sim_reboot(struct sim *sim, long down_ms);
 void sim_restart_agent(struct sim *sim, long down_ms);
 double sim_boot_timestamp(struct sim *sim);

@@ -329,11 +329,11 @@ void tables_port_behind(const struct sim *sim, const struct via *via, char ret[N
 	}
 }
 
-void tables_refresh(struct sim *sim)
+void tables_refresh(struct sim *sim, long age_ms)
 {
 	int64_t now = clock_ms();
 
-	if (!sim->dataplane || now < sim->tables.kernel_read_at + 200)
+	if (!sim->dataplane || now < sim->tables.kernel_read_at + age_ms)
 		return;
 	sim->tables.kernel_read_at = now;
 	dataplane_read_tables(sim->dataplane, &sim->tables);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Interfaces, routes, ARP/ND and MAC addresses of the switch: what the tests put in, or what the kernel has where there is a data
+/* Interfaces, routes, neighbours (ARP) and MAC addresses of the switch: what the tests put in, or what the kernel has where there is a data
  * plane. The caller holds the simulator's lock. */
 #pragma once
 
@@ -85,5 +85,5 @@ bool tables_resolved(const struct sim *sim, const char *address);
 const struct neighbour *tables_neighbour(const struct sim *sim, const char *address);
 /* The port behind an SVI (by the neighbour's MAC address) or a Port-Channel (its first member); else the interface itself. */
 void tables_port_behind(const struct sim *sim, const struct via *via, char ret[NAME_SIZE]);
-/* Reads neighbours and MAC addresses from the kernel where there is a data plane. */
-void tables_refresh(struct sim *sim);
+/* Reads links, neighbours and MAC addresses from the kernel where there is a data plane, unless that was just done. */
+void tables_refresh(struct sim *sim, long age_ms);

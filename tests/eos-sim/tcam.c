@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "plane.h"
 #include "sim.h"
@@ -181,6 +182,7 @@ static char *make_rules(struct dataplane *dp, const struct flow_table *t, const 
 				print_rule(dp, text.out, f);
 		}
 	}
+	asic6_print(dp, text.out);
 	return text_close(&text);
 }
 
@@ -372,6 +374,9 @@ void dataplane_free(struct dataplane *dp)
 	lines = text_close(&text);
 	ip_batch(lines);
 	free(lines);
+	tdestroy(dp->slots, free);
+	asic6_free(dp);
+	close(dp->netlink);
 	free(dp->rules);
 	free(dp);
 }

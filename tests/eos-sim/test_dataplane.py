@@ -191,6 +191,9 @@ def test_tcam(sim):
             f = sim.flows()[f"p{port}-{family}"]
             check(f["packets"] == 5 and f["bytes"] == 5 * (29 if family == socket.AF_INET else 49), "and counts", f)
     sim.rpc("enable", "configure", "directflow", *[f"no flow p{p}-{f}" for p in (20001, 20002) for f in VIP])
+    end = time.monotonic() + 2
+    while probe(socket.AF_INET, 20001) != truth(sim, socket.AF_INET, 20001) and time.monotonic() < end:
+        pass
     check(probe(socket.AF_INET, 20001) == truth(sim, socket.AF_INET, 20001), "deleted, it is gone")
 
 
@@ -199,7 +202,8 @@ def test_priority_and_expiry(sim):
     to = other(truth(sim, family, 20003))
     nexthop = {"s1": "10.0.1.2", "s2": "10.0.2.2"}
     sim.rpc(*pin(family, 20003, [f"action output nexthop {nexthop[to]}"], priority=100))
-    sim.rpc("enable", "configure", "directflow", "flow block", "match ethertype ip", "match ip protocol udp", "priority 50", "action drop")
+    sim.rpc("enable", "configure", "directflow", "flow block", "match ethertype ip", "match destination ip 1.1.1.1",
+            "match ip protocol udp", "priority 50", "action drop")
     sim.wait(lambda s: s["used"] == 2)
     check(probe(family, 20003) == to, "an exact flow above a wide one wins")
     check(probe(family, 20004) is None, "the wide one has the rest")

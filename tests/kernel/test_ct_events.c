@@ -264,6 +264,42 @@ static void test_requests(void **state)
 	flow_delete(nl, &t[1]);
 }
 
+/* Entries that no packet made: TCP, UDP and SCTP of both families, in a zone. Again is fine, and changes mark and timeout. */
+static void test_create(void **state)
+{
+	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
+	_cleanup_(nl_closep) struct nl *nl = NULL;
+	uint8_t buf[NL_REQUEST_MAX];
+	struct err err = { 0 };
+
+	if (!*state)
+		skip();
+	assert_int_equal(nl_open(NETLINK_NETFILTER, &nl), 0);
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(protos); i++) {
+		struct tuple t = { .family = i % 2 ? AF_INET6 : AF_INET, .proto = protos[i / 2], .sport = 30001, .dport = 80,
+				   .zone = 101, .src = { 12, 12, 12, 1 }, .dst = { 1, 1, 1, 1 } };
+		struct ct_entry e = { 0 };
+
+		assert_int_equal(nl_request(nl, ct_request_touch(buf, &t, 60), NULL, NULL, &err), -ENOENT);
+		if (nl_request(nl, ct_request_create(buf, &t, 0x05ffffff, MASK, 300), NULL, NULL, &err) < 0)
+			fail_msg("protocol %u: %s", t.proto, err.text);
+		assert_int_equal(nl_request(nl, ct_request_get(buf, &t), keep_entry, &e, &err), 0);
+		assert_memory_equal(&e.tuple, &t, sizeof(t));
+		assert_int_equal(e.mark, 0x05000000);
+		assert_in_range(e.timeout_s, 290, 300);
+		assert_false(e.nat);
+		assert_int_equal(nl_request(nl, ct_request_create(buf, &t, 0x06000000, MASK, 20), NULL, NULL, &err), 0);
+		assert_int_equal(nl_request(nl, ct_request_get(buf, &t), keep_entry, &e, &err), 0);
+		assert_int_equal(e.mark, 0x06000000);
+		assert_in_range(e.timeout_s, 10, 20);
+		assert_int_equal(nl_request(nl, ct_request_touch(buf, &t, 90), NULL, NULL, &err), 0);
+		assert_int_equal(nl_request(nl, ct_request_get(buf, &t), keep_entry, &e, &err), 0);
+		assert_in_range(e.timeout_s, 80, 90);
+		assert_int_equal(e.mark, 0x06000000);
+		flow_delete(nl, &t);
+	}
+}
+
 static int enter(void **state)
 {
 	static const char entered[] = "entered";
@@ -283,6 +319,7 @@ int main(void)
 		cmocka_unit_test(test_no_filter),
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_create),
 	};
 
 	return cmocka_run_group_tests_name("ct_events", tests, enter, NULL);

@@ -1,0 +1,549 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""flowpin-eapi between a fake flowpind and a simulated switch: what is wished gets there, whatever the switch does, and nothing else."""
+
+import os
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "lib"), os.path.join(HERE, "..", "eos-sim")]
+from fakepind import Eapi, FakePind, key, quiet_for, tuple4  # noqa: E402
+from eossim import Sim, certificate  # noqa: E402
+from tap import WITHOUT, NoDaemon, case, check, equal, main, need, note, wait_until  # noqa: E402
+
+A, B = "23.23.23.3", "34.34.34.4"
+A6, B6 = "2001:db8:a::3", "2001:db8:b::4"
+SEEDS = [int(s) for s in os.environ.get("SEEDS", "").split()] or list(range(1, 21))
+FOREIGN = ["directflow", "no shutdown", "flow theirs", "match ethertype ip", "match source ip 12.12.12.1", "match destination ip 1.1.1.1",
+           "match ip protocol tcp", "match source port 30000", "match destination port 80", "action output nexthop " + A,
+           "flow fp-2-tcp-12_12_12_1-30001-1_1_1_1-80", "match ethertype ip", "match source ip 9.9.9.9", "action drop"]
+
+
+class World:
+    """A simulated s7058 with two servers, a fake flowpind, and flowpin-eapi (not started)."""
+
+    def __init__(self, more="", knobs=None, config=None, password="secret", pind=True, **sim):
+        self.own = tempfile.TemporaryDirectory(prefix="flowpin-eapi-")
+        self.dir = self.own.name
+        self.sim = Sim(dict(knobs or {}), **sim)
+        for n, (name, four, six) in enumerate((("Ethernet42", A, A6), ("Ethernet43", B, B6), ("Ethernet47", None, None))):
+            self.sim.control("interface", name=name, link="connected")
+            for address in (four, six):
+                if address:
+                    self.sim.control("arp", address=address, mac=f"00:00:00:00:00:{n + 3:02x}", interface=name)
+        self.route([A, B])
+        self.sim.control("route", prefix="2001:db8::1/128", vias=[{"interface": "Ethernet42", "nexthop": A6},
+                                                                  {"interface": "Ethernet43", "nexthop": B6}])
+        self.sim.control("route", prefix="12.12.12.0/24", vias=[{"interface": "Ethernet47"}])
+        self.sim.control("route", prefix="2001:db8:c::/64", vias=[{"interface": "Ethernet47"}])
+        self.sim.control("cli", user="somebody", cmds=["enable", "configure"] + FOREIGN)
+        self.password = os.path.join(self.dir, "password")
+        self.write_password(password)
+        lb = self.sim.knobs.get("lb-needs", "enable")
+        prefix = {"exec": '""', "enable": "enable", "configure": "{enable, configure}"}[lb]
+        timeouts = "" if self.sim.knobs.get("timeouts", "yes") == "yes" else "expiry = flowpin "
+        six = "" if self.sim.knobs.get("nexthop6", "yes") == "yes" else "action-ipv6 = l2-rewrite "
+        own6 = 'lookup-ipv6 = "show load-balance destination ipv6 ingress-interface {ingress} src-ipv6-address {src} ' \
+            'dst-ipv6-address {dst} ip-protocol {proto} src-l4-port {sport} dst-l4-port {dport}" ' \
+            if self.sim.knobs.get("lb-ipv6") == "own" else ""
+        self.text = config or f"""service web {{ prefix = {{1.1.1.1/32, 2001:db8::1/128}} }}
+switch s1 {{
+    eapi = "{self.sim.url}" allow-http = yes username = admin password-file = "{self.password}" poll-interval = 300ms
+    text-interval = 2s tcam-interval = 500ms request-timeout = 1s ingress-interface = Ethernet47 lookup-prefix = {prefix}
+    {timeouts}{six}{own6}{more}
+}}
+"""
+        self.pind = FakePind(os.path.join(self.dir, "daemon.sock")) if pind else None
+        self.eapi = Eapi(self.dir, self.text)
+
+    def write_password(self, password):
+        with open(self.password, "w", encoding="utf-8") as f:
+            f.write(password + "\n")
+        os.chmod(self.password, 0o600)
+
+    def route(self, nexthops):
+        self.sim.control("route", prefix="1.1.1.1/32", vias=[{"interface": "Ethernet42" if n == A else "Ethernet43", "nexthop": n}
+                                                             for n in nexthops])
+
+    def start(self):
+        if WITHOUT:
+            raise NoDaemon("flowpin-eapi")
+        self.eapi.start()
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.eapi.process:
+            equal(self.eapi.stop(), 0, "flowpin-eapi ends well")
+            log = self.eapi.log()
+            check("Sanitizer" not in log and "runtime error" not in log, "without a word of a sanitizer", log[-4000:])
+            check("secret" not in log.replace("secrets", ""), "the password is in no log line")
+            equal(self.pind.errors if self.pind else [], [], "it kept to the interface")
+        if self.pind:
+            self.pind.stop()
+        self.sim.stop()
+        self.own.cleanup()
+
+    def ours(self, programmed=True):
+        """Names of ours in the switch."""
+        flows = self.sim.programmed() if programmed else self.sim.flows()
+        return {n for n in flows if n.startswith("fp-1-")}
+
+    def theirs(self):
+        """Other users' flows as they are configured."""
+        return {n: {k: v for k, v in f.items() if k not in ("state", "in_hardware", "packets", "bytes")}
+                for n, f in self.sim.flows().items() if not n.startswith("fp-1-")}
+
+    def wanted(self):
+        with self.pind.lock:
+            return {k for k, w in self.pind.wishes.items() if w["present"]}
+
+    def settled(self):
+        """Everything that is wished is programmed, to its nexthop, in the switch and by flowpin-eapi's word; nothing else of ours is."""
+        flows = self.sim.programmed()
+        wanted = self.wanted()
+        return (self.pind.states() == wanted and len(self.ours()) == len(wanted) == len(self.ours(False)) and
+                all(name_of(k) in flows for k in wanted if ":" not in k[1]))
+
+    def detail(self):
+        return lambda: (f"wanted {len(self.wanted())}, in the switch {len(self.ours(False))}, programmed {len(self.ours())}\n"
+                        f"observed {[(k, o['state'], o.get('text')) for k, o in self.pind.observed.items() if o['state'] != 'programmed'][:4]}\n"
+                        f"health {self.pind.health}\n{self.eapi.log()[-2500:]}")
+
+    def converge(self, text, deadline=10):
+        return check(wait_until(self.settled, deadline), text, self.detail())
+
+    def writes(self, since=0):
+        """Requests that changed something, as lists of commands."""
+        requests = {}
+        for entry in self.sim.journal(since):
+            if entry["user"] == "somebody":
+                continue
+            requests.setdefault(entry["request"], []).append(entry["command"])
+        return [c for c in requests.values() if "directflow" in c]
+
+    def sentence(self):
+        return self.pind.health.get("sentence", "")
+
+
+def name_of(k):
+    return f"fp-1-{k[0]}-{k[1].replace('.', '_')}-{k[2]}-{k[3].replace('.', '_')}-{k[4]}"
+
+
+def tuple6(sport):
+    return tuple4(sport, "2001:db8:c::1", "2001:db8::1")
+
+
+def flows4(n, first=30000):
+    return [tuple4(first + i) for i in range(n)]
+
+
+@case("wishes become flows")
+def wishes():
+    with World() as w:
+        w.start()
+        theirs = w.theirs()
+        w.pind.wish_all(flows4(30), A)
+        w.pind.wish_all(flows4(20, 31000), B)
+        w.pind.wish_all([tuple6(32000 + i) for i in range(10)], B6)
+        w.converge("60 flows are programmed, IPv6 among them")
+        flows = w.sim.flows()
+        first = flows["fp-1-tcp-12_12_12_1-31000-1_1_1_1-80"]
+        equal((first["priority"], first["idle"], first["nexthops"]), (100, 300, [B]), "with priority, timeout and nexthop")
+        health = w.pind.health
+        equal((health["reachable"], health["programmed"], health["foreign"]), (True, 60, 2), "health says so")
+        equal({n["address"]: (n["alive"], n["named"]) for n in health["nexthops"]}, {a: (True, ["web"]) for a in (A, B, A6, B6)},
+              "nexthops are told with the services that name them")
+        for commands in w.writes()[:2]:
+            begins = [i for i, c in enumerate(commands) if c.startswith("flow ")]
+            for i, at in enumerate(begins):
+                lines = commands[at + 1:begins[i + 1] if i + 1 < len(begins) else len(commands)]
+                action = next(i for i, c in enumerate(lines) if c.startswith("action"))
+                need(all(lines.index(c) < action for c in lines if c.startswith("match")), "matches are written before the action")
+                need(commands[at - 1] == "no flow " + commands[at][5:], "and deleted before they are written anew")
+                break
+        w.pind.wish_all(flows4(5), B)
+        wait_until(lambda: sum(o.get("nexthop") == B for o in w.pind.observed.values()) == 25, 5, "moved flows go to their new nexthop")
+        before = len(w.writes())
+        for t in flows4(30) + flows4(20, 31000):
+            w.pind.unwish(t, "dead")
+        wait_until(lambda: len(w.ours(False)) == 10, 5, "50 flows that ended are deleted")
+        check(len(w.writes()) - before <= 2, "by one request or two", lambda: [len(c) for c in w.writes()[before:]])
+        equal(w.theirs(), theirs, "other users' flows are as they were")
+
+
+@case("a thousand flows and their nexthops cost few requests")
+def cheap():
+    with World("max-flows = 2000", {"request-ms": 5}) as w:
+        w.start()
+        wait_until(lambda: w.pind.healths > 1 and w.pind.ask_socket, 5)
+        before = w.pind.health["requests"]
+        tuples = [tuple4(20000 + i, f"12.12.12.{i % 200 + 1}") for i in range(1000)]
+        for i in range(0, 1000, 100):
+            q = w.pind.ask(tuples[i:i + 100])
+            wait_until(lambda: len(w.pind.answers.get(q, {})) == 100, 10)
+        answers = {k: a.get("nexthop") for q in w.pind.answers.values() for k, a in q.items()}
+        truth = {key(t): w.sim.control("path", src=t["src"], dst=t["dst"], protocol="tcp", sport=t["sport"], dport=80)["nexthop"]
+                 for t in tuples[::10]}
+        equal(len({a for a in answers.values() if a}), 2, "both nexthops were chosen")
+        equal({k: answers.get(k) for k in truth}, truth, "every answer is the nexthop that the ASIC takes")
+        for t in tuples:
+            w.pind.wish(t, answers[key(t)])
+        w.converge("all of them are programmed", 20)
+        used = w.pind.health["requests"] - before
+        check(used <= 200, f"at most 0.2 requests a flow ({used} requests)")
+
+
+FAULTS = [
+    {"kind": "silence", "applied": 0}, {"kind": "silence", "applied": -1}, {"kind": "silence", "applied": 9},
+    {"kind": "silence", "applied": -1, "delay_ms": 1500}, {"kind": "silence", "applied": 40, "delay_ms": 700},
+    {"kind": "crash", "at": 0}, {"kind": "crash", "at": 9}, {"kind": "crash", "at": 200},
+    {"kind": "fail", "at": 2, "code": 1000, "text": "Unable to run this command: configuration is locked"},
+    {"kind": "fail", "at": 5, "code": 1002, "text": "Invalid input"}, {"kind": "fail", "at": 6, "code": 1002, "text": "Invalid input"},
+    {"kind": "fail", "at": 30, "code": 1005, "text": "Authorization denied"}, {"kind": "fail", "at": -1, "code": 1002, "text": "Invalid"},
+    {"kind": "fail", "at": 17, "code": 1001, "text": "internal exception"},
+    {"kind": "reset"}, {"kind": "truncate"}, {"kind": "short"}, {"kind": "foreign-id"}, {"kind": "refuse"}, {"kind": "types"},
+    {"kind": "status", "status": 502}, {"kind": "status", "status": 503}, {"kind": "status", "status": 504},
+    {"kind": "status", "status": 200}, {"kind": "deep", "size": 10000}, {"kind": "drip", "bytes": 40, "delay_ms": 30},
+]
+
+
+@case("every fault in a write, and what it leaves behind")
+def faults():
+    with World("batch-flows = 10 tcam-command = \"\"") as w:
+        w.start()
+        theirs = w.theirs()
+        w.pind.wish_all(flows4(15), A)
+        w.converge("15 flows to begin with")
+        port = 31000
+        for fault in FAULTS:
+            for skip in (0, 1):
+                w.sim.control("fault", **dict(fault, on="write", count=1, skip=skip))
+                w.pind.wish_all(flows4(12, port), B)
+                gone = flows4(6, port - 100) if port > 31000 else []
+                for t in gone:
+                    w.pind.unwish(t)
+                port += 100
+                name = " ".join(f"{k}={v}" for k, v in fault.items() if k != "text")
+                wait_until(lambda: not w.sim.control("faults").get("faults"), 3)
+                w.sim.control("clear-faults")
+                w.converge(f"{name}, request {skip + 1}", 15)
+        equal(w.theirs(), theirs, "other users' flows are as they were")
+
+
+@case("faults in reads, and a switch that is away")
+def reads():
+    with World("tcam-command = \"\"") as w:
+        w.start()
+        w.pind.wish_all(flows4(20), A)
+        w.converge("20 flows")
+        since = w.sim.state().get("serial", 0)
+        for fault in FAULTS:
+            w.sim.control("fault", **dict(fault, on="read", count=2))
+            wait_until(lambda: not w.sim.control("faults").get("faults"), 4)
+        w.sim.control("clear-faults")
+        w.pind.wish_all(flows4(5, 31000), B)
+        w.converge("after every fault in a read", 30)
+        deleted = [c for r in w.writes(since) for c in r if c.startswith("no flow fp-1-tcp-12_12_12_1-300")]
+        equal(deleted, [], "nothing was deleted or written anew for it")
+        w.sim.control("down", ms=1200)
+        wait_until(lambda: not w.pind.health["reachable"], 5, "a switch that is away is told as unreachable")
+        check("cannot be reached" in w.sentence(), "with a sentence", w.sentence())
+        w.pind.wish_all(flows4(5, 32000), B)
+        w.converge("and caught up with when it is back", 15)
+
+
+@case("restarts, shutdowns and clock steps")
+def restarts():
+    with World("tcam-command = \"\"", {"counter-ms": 200}) as w:
+        w.start()
+        w.pind.wish_all(flows4(25), A)
+        w.converge("25 flows")
+        theirs = w.theirs()
+        since = len(w.writes())
+        w.sim.control("clock-step", ms=200000)
+        time.sleep(1)
+        w.sim.control("clock-step", ms=-300000)
+        time.sleep(1)
+        equal(len(w.writes()), since, "a clock step changes nothing")
+        check("restarted" not in w.eapi.log(), "and is not taken for a restart")
+        w.sim.control("agent-restart", ms=600)
+        time.sleep(0.3)
+        w.converge("the DirectFlow agent restarts", 20)
+        w.sim.control("cli", user="somebody", cmds=["enable", "configure", "directflow", "shutdown"])
+        w.converge("another administrator shuts DirectFlow down", 40)
+        equal(w.theirs().keys(), theirs.keys(), "other users' flows are there")
+        w.sim.control("cli", user="somebody", cmds=["enable", "configure", "no directflow"])
+        w.converge("or removes it", 30)
+        w.sim.control("reboot", ms=600)
+        time.sleep(0.3)
+        w.converge("the switch is restarted", 30)
+        check("it was restarted" in w.eapi.log(), "which is seen by its boot time")
+        w.sim.control("lock", holder="somebody")
+        w.pind.wish_all(flows4(5, 31000), B)
+        wait_until(lambda: "refuses 'configure'" in w.sentence(), 5, "a locked configuration is told")
+        w.sim.control("unlock")
+        w.converge("and waited for", 20)
+
+
+@case("both sides die")
+def deaths():
+    with World("tcam-command = \"\"") as w:
+        w.start()
+        w.pind.wish_all(flows4(30), A)
+        w.pind.wish_all([tuple6(33000 + i) for i in range(5)], B6)
+        w.converge("35 flows")
+        since = len(w.writes())
+        w.pind.stop(forget=True)
+        time.sleep(1)
+        w.eapi.kill()
+        w.eapi.start()
+        time.sleep(1)
+        w.pind.start()
+        wait_until(lambda: len(w.pind.states("adopted")) == 35 and w.pind.full > 2, 10, "a new flowpind is told of 35 flows to adopt")
+        equal({o["nexthop"] for o in w.pind.observed.values()}, {A, B6}, "with their nexthops")
+        equal(len(w.writes()), since, "and nothing was written or deleted")
+        w.pind.wish_all(flows4(30), A)
+        wait_until(lambda: len(w.pind.states()) == 30, 10, "wished for, they are just programmed")
+        equal(len(w.writes()), since, "still without a write")
+        for k in list(w.pind.states("adopted")):
+            w.pind.unwish({"protocol": k[0], "src": k[1], "sport": k[2], "dst": k[3], "dport": k[4]}, "teardown")
+        wait_until(lambda: len(w.ours(False)) == 30, 10, "what flowpind wants gone goes")
+        w.pind.stop()
+        w.pind.start()
+        wait_until(lambda: len(w.pind.states()) == 30, 10, "the same flowpind comes back: all is as it was")
+
+
+@case("a full table")
+def full():
+    for shows, retries in (("status", "no"), ("waiting", "yes")):
+        with World("", {"capacity": 50, "full-shows": shows, "full-retries": retries, "tcam": "yes", "nexthop-needs-arp": "no"}) as w:
+            w.start()
+            w.pind.wish_all(flows4(80), A)
+            name = f"{shows}, retries {retries}"
+            wait_until(lambda: len(w.ours()) == 48, 15)
+            check(wait_until(lambda: len(w.pind.states("rejected")) == 32 and len(w.pind.states()) == 48, 15),
+                  f"{name}: 48 are programmed, and 32 are told as rejected", w.detail())
+            check(all("resource" in o.get("text", "") for o in w.pind.observed.values() if o["state"] == "rejected"), f"{name}: and why",
+                  lambda: {o.get("text") for o in w.pind.observed.values()})
+            before = len(w.writes())
+            quiet_for(3, lambda: len(w.writes()))
+            check(len(w.writes()) - before < 6, f"{name}: it is not tried again and again", lambda: len(w.writes()) - before)
+            for t in flows4(20):
+                w.pind.unwish(t)
+            check(wait_until(lambda: len(w.ours()) >= 47 and len(w.pind.states("rejected")) <= 13, 30),
+                  f"{name}: room is used when there is room", w.detail())
+            w.sim.set(capacity=200)
+            check(wait_until(w.settled, 60), f"{name}: and when the switch gets more", w.detail())
+
+
+@case("logins and certificates")
+def logins():
+    with World(password="wrong") as w:
+        w.start()
+        check(wait_until(lambda: "refuses the login of user 'admin'" in w.sentence(), 5), "a wrong password is told", w.detail())
+        before = w.sim.state()["requests"] if "requests" in w.sim.state() else None
+        time.sleep(2)
+        check(w.pind.health["requests"] <= 2, "and not tried again for a minute", w.pind.health)
+        note(f"requests {before}")
+    with World("auth = session", {"login": "yes"}) as w:
+        w.start()
+        w.pind.wish_all(flows4(10), A)
+        w.converge("with a session cookie")
+        w.sim.control("expire-sessions")
+        w.pind.wish_all(flows4(10, 31000), A)
+        w.converge("and when it expired")
+    with World() as w:
+        os.chmod(w.password, 0o644)
+        w.start()
+        wait_until(lambda: "can be read by others" in w.sentence(), 5, "a password that others can read is refused")
+    with World(https=True, http=None) as w:
+        text = w.text
+        cert, _ = certificate(w.dir, "other", ["10.9.9.9"])
+        https = f"https://{w.sim.https}/command-api"
+        for option, wanted, what in ((f'ca-file = "{cert}"', "certificate is not accepted", "a certificate of nobody known"),
+                                     ('tls-pin = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="', "not the one of tls-pin", "a wrong key"),
+                                     (f'ca-file = "{w.sim.cert}"', None, "its own certificate as CA"),
+                                     (f'tls-pin = "{pin_of(w.sim.cert)}"', None, "its key pinned")):
+            w.eapi.configure(text.replace(w.sim.url, https).replace("allow-http = yes", option))
+            w.pind.health = {}
+            w.start()
+            if wanted:
+                check(wait_until(lambda: wanted in w.sentence(), 5), what + " is told", w.detail())
+            else:
+                check(wait_until(lambda: w.pind.health.get("reachable"), 5), what + " is accepted", w.detail())
+            w.eapi.stop()
+        w.eapi.configure(text.replace(w.sim.url, https.replace("127.0.0.1", "localhost")).replace(
+            "allow-http = yes", f'ca-file = "{w.sim.cert}"'))
+        w.pind.health = {}
+        w.start()
+        check(wait_until(lambda: "certificate is not accepted" in w.sentence(), 5), "a wrong host name is told", w.detail())
+
+
+def pin_of(cert):
+    import base64
+    import hashlib
+    import subprocess
+    key_ = subprocess.run(f"openssl x509 -in {cert} -pubkey -noout | openssl pkey -pubin -outform der", shell=True, check=True,
+                          capture_output=True).stdout
+    return "sha256//" + base64.b64encode(hashlib.sha256(key_).digest()).decode()
+
+
+@case("a hostile switch")
+def hostile():
+    with World() as w:
+        w.start()
+        w.pind.wish_all(flows4(5), A)
+        w.converge("5 flows")
+        for fault, wanted in (({"kind": "huge", "size": 100000000}, "larger than"), ({"kind": "deep", "size": 10000}, "too deep"),
+                              ({"kind": "redirect", "text": "http://127.0.0.1:1/"}, "redirects"), ({"kind": "types"}, ""),
+                              ({"kind": "status", "status": 404}, "no eAPI"), ({"kind": "status", "status": 200}, "not JSON")):
+            w.sim.control("fault", **dict(fault, count=-1))
+            check(wait_until(lambda: not w.pind.health.get("reachable") and wanted in w.sentence(), 8), f"{fault['kind']} is refused",
+                  w.detail())
+            w.sim.control("clear-faults")
+            w.eapi.stop()
+            w.pind.health = {}
+            w.start()
+            wait_until(lambda: w.pind.health.get("reachable"), 10)
+        check(w.eapi.memory_kb() < 200000, f"memory is bounded ({w.eapi.memory_kb()} kB)")
+        w.converge("and the flows are as they were")
+
+
+@case("which nexthop the switch chose")
+def lookups():
+    with World() as w:
+        w.start()
+        wait_until(lambda: w.pind.healths > 1 and w.pind.ask_socket, 5)
+
+        def ask(tuples, ages=None):
+            q = w.pind.ask(tuples, ages)
+            wait_until(lambda: len(w.pind.answers.get(q, {})) == len(tuples), 5)
+            return [w.pind.answers.get(q, {}).get(key(t), {}) for t in tuples]
+
+        def truth(t):
+            return w.sim.control("path", src=t["src"], dst=t["dst"], protocol="tcp", sport=t["sport"], dport=80)["nexthop"]
+
+        some = flows4(20) + [tuple6(30000 + i) for i in range(20)]
+        equal([a.get("nexthop") for a in ask(some)], [truth(t) for t in some], "IPv4 and IPv6")
+        w.route([A])
+        time.sleep(1)
+        since = len(w.sim.journal())
+        equal({a.get("nexthop") for a in ask(flows4(10))}, {A}, "a single nexthop")
+        check(not any("load-balance" in e["command"] for e in w.sim.journal()[since:]), "needs no question")
+        answers = ask(flows4(2), [60000, 0])
+        check("when the flow began" in answers[0].get("why", "") and answers[1].get("nexthop") == A,
+              "a flow that is older than the route is uncertain", answers)
+        w.route([A, B])
+        answers = ask(flows4(3))
+        check(all("why" in a and "nexthop" not in a for a in answers), "a route that changed since it was read last is uncertain", answers)
+        time.sleep(1)
+        w.sim.control("reply", command="show load-balance.*", count=1, model={"outputIntf": "Ethernet9"})
+        check("Ethernet9" in ask(flows4(1))[0].get("why", ""), "an interface that no nexthop is behind is uncertain")
+        w.sim.set(lb="platform")
+        check(all("cannot tell" in a.get("why", "") for a in ask(flows4(40))), "a switch that cannot tell says so")
+    for knobs in ({"lb-json": "no"}, {"lb-member": "yes"}, {"lb-needs": "configure"}):
+        with World("", knobs) as w:
+            for n, port in ((3, "Ethernet10"), (4, "Ethernet11")):
+                w.sim.control("interface", name=port, link="connected", mode="bridged", vlan=10)
+                w.sim.control("mac", mac=f"00:00:00:00:00:{n:02x}", vlan=10, interface=port)
+            for address, mac in ((A, "03"), (B, "04")):
+                w.sim.control("arp", address=address, mac=f"00:00:00:00:00:{mac}", interface="Vlan10")
+            w.sim.control("route", prefix="1.1.1.1/32", vias=[{"interface": "Vlan10", "nexthop": n} for n in (A, B)])
+            w.start()
+            wait_until(lambda: w.pind.healths > 1 and w.pind.ask_socket, 5)
+            q = w.pind.ask(flows4(20))
+            wait_until(lambda: len(w.pind.answers.get(q, {})) == 20, 5)
+            answers = [w.pind.answers.get(q, {}).get(key(t), {}) for t in flows4(20)]
+            wanted = [w.sim.control("path", src=t["src"], dst=t["dst"], protocol="tcp", sport=t["sport"], dport=80)["nexthop"]
+                      for t in flows4(20)]
+            if "lb-member" in knobs:
+                equal([a.get("nexthop") for a in answers], wanted, "ports behind a VLAN lead to nexthops")
+            else:
+                check(all("several nexthops" in a.get("why", "") for a in answers), f"a VLAN with both is uncertain ({knobs})", answers[:2])
+
+
+@case("a server dies")
+def server():
+    with World() as w:
+        w.start()
+        wait_until(lambda: w.pind.health.get("nexthops"), 5)
+
+        def alive():
+            return {n["address"]: n["alive"] for n in w.pind.health.get("nexthops", [])}
+
+        wait_until(lambda: alive().get(A) and alive().get(B), 5, "both are alive")
+        w.sim.control("interface", name="Ethernet42", link="notconnect")
+        wait_until(lambda: alive() == {A: False, B: True, A6: False, B6: True}, 3, "a port that is down: dead")
+        w.sim.control("interface", name="Ethernet42", link="connected")
+        wait_until(lambda: alive().get(A), 3, "and alive again")
+        w.sim.control("no-arp", address=B)
+        wait_until(lambda: alive().get(B) is False, 3, "no neighbour entry: dead")
+        w.pind.wish(tuple4(30000), A)
+        w.route([B])
+        wait_until(lambda: {n["address"]: n["named"] for n in w.pind.health["nexthops"]}.get(A) == [], 5,
+                   "a nexthop that no route names any more, but a flow: still told, named by none")
+
+
+@case("dry run")
+def dry():
+    with World("dry-run = yes") as w:
+        w.start()
+        w.pind.wish_all(flows4(3), A)
+        wait_until(lambda: "dry run: action output nexthop" in w.eapi.log(), 5, "the commands are shown")
+        equal((w.ours(False), len(w.writes())), (set(), 0), "and not sent")
+
+
+@case("expiry by the switch")
+def expiry():
+    for mode in ("old", "new"):
+        with World("", {"expiry": mode, "counter-ms": 200}) as w:
+            w.start()
+            for t in flows4(5):
+                w.pind.wish(t, A, 2000)
+            for t in flows4(5, 31000):
+                w.pind.wish(t, A, 60000)
+            w.converge(f"{mode}: ten flows")
+            wait_until(lambda: len(w.pind.states()) == 5 and len(w.pind.states("absent")) == 5, 12, f"{mode}: five idle ones are absent")
+            check(wait_until(lambda: len(w.ours(False)) == 5, 8), f"{mode}: their leftovers are purged", w.detail())
+            before = len(w.writes())
+            time.sleep(1.5)
+            equal(len(w.writes()), before, f"{mode}: and they are not written again")
+            w.pind.wish(flows4(1)[0], B, 60000)
+            wait_until(lambda: len(w.pind.states()) == 6, 5, f"{mode}: unless they are wished for anew")
+
+
+def personality(seed):
+    with World("max-flows = 400", {"missing-is-error": "yes"} if seed == 1 else {}, personality=seed) as w:
+        w.start()
+        theirs = w.theirs()
+        w.pind.wish_all(flows4(30), A)
+        w.pind.wish_all(flows4(20, 31000), B)
+        w.pind.wish_all([tuple6(32000 + i) for i in range(10)], A6)
+        drawn = " ".join(f"{k}={v}" for k, v in sorted(w.sim.knobs.items()))
+        if not w.converge("60 flows are programmed", 30):
+            note(drawn)
+        w.pind.wish_all(flows4(10), B)
+        for t in flows4(10, 31000) + [tuple6(32000 + i) for i in range(5)]:
+            w.pind.unwish(t)
+        if not w.converge("some are moved, some end", 30):
+            note(drawn)
+        w.eapi.kill()
+        w.pind.stop(forget=True)
+        w.pind.start()
+        w.eapi.start()
+        if not wait_until(lambda: len(w.pind.states("adopted")) == 45, 20):
+            note(drawn)
+        check(len(w.pind.states("adopted")) == 45, "45 are adopted", w.detail())
+        equal(sum(o.get("nexthop") == B for o in w.pind.observed.values()), 20, "with their nexthops")
+        equal(w.theirs(), theirs, "other users' flows are as they were")
+
+
+for number in SEEDS:
+    case(f"personality {number}", number)(personality)
+
+main()
