@@ -73,6 +73,7 @@ void mirror_flow_gone(struct mirror *m, struct flow *f);
 struct mirror_slot *mirror_slot_of(const struct mirror *m, const struct flow *f);
 /* A counter in a switch moved. */
 void mirror_alive(struct mirror *m, struct flow *f, uint64_t now_ms);
+void mirror_services_changed(struct mirror *m);
 void mirror_tick(struct mirror *m, uint64_t now_ms);
 bool switches_conntrack(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms);
 const struct service *mirror_service(const struct daemon *d, const struct tuple *t);
@@ -106,4 +107,6 @@ void entry_writes_flush(struct daemon *d);
 /* mirror_socket.c */
 struct mirror_socket;
 int mirror_socket_new(struct daemon *d, const char *path, struct mirror_socket **ret_socket, struct err *e);
+/* Lets flowpin-mirror in: once flowpind knows what is known already. */
+void mirror_socket_listen(struct mirror_socket *s);
 struct mirror_socket *mirror_socket_free(struct mirror_socket *s);

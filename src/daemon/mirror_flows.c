@@ -320,6 +320,16 @@ static bool is_over(const struct mirror *m, const struct mirror_slot *slot, uint
 	       m->sw->health.reachable;
 }
 
+void mirror_services_changed(struct mirror *m)
+{
+	for (uint32_t i = 0; i < m->n_slots; i++) {
+		const struct service *s = m->slots[i].flow ? mirror_service(m->sw->d, &m->slots[i].flow->tuple) : NULL;
+
+		if (s)
+			m->slots[i].idle_s = s->idle_timeout_s;
+	}
+}
+
 void mirror_tick(struct mirror *m, uint64_t now_ms)
 {
 	for (uint32_t i = 0; m->used && i < m->n_slots; i++)

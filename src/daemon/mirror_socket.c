@@ -86,8 +86,7 @@ static void on_client(evutil_socket_t fd, short what _unused_, void *arg)
 
 	while (i < CLIENTS_MAX && s->clients[i].fd != fd)
 		i++;
-	/* Before the first dump is complete nobody knows what is known already: it waits in the socket. */
-	if (i == CLIENTS_MAX || !s->d->ready)
+	if (i == CLIENTS_MAX)
 		return;
 	for (int k = 0; k < PACKETS_PER_TURN; k++) {
 		ssize_t n = recv(fd, &p, sizeof(p), MSG_DONTWAIT);
@@ -197,10 +196,16 @@ int mirror_socket_new(struct daemon *d, const char *path, struct mirror_socket *
 	if (r < 0)
 		return r;
 	s->ev = event_new(d->base, s->fd, EV_READ | EV_PERSIST, on_listen, s);
-	if (!s->ev || event_add(s->ev, NULL) < 0)
+	if (!s->ev)
 		return err_set(e, -ENOMEM, "out of memory");
 	*ret_socket = TAKE_PTR(s);
 	return 0;
+}
+
+void mirror_socket_listen(struct mirror_socket *s)
+{
+	if (!event_pending(s->ev, EV_READ, NULL))
+		event_add(s->ev, NULL);
 }
 
 struct mirror_socket *mirror_socket_free(struct mirror_socket *s)

@@ -32,6 +32,16 @@ static bool same_group(const struct switch_state *a, const struct switch_state *
 	return a == b || (a->config->group[0] && strcmp(a->config->group, b->config->group) == 0);
 }
 
+/* What a switch forwards by itself does not pass the gateway: whether its nexthop is dead is told by the switch, as long as it tells. */
+static bool dead_here(const struct switch_state *from, const struct switch_nexthop *n, const struct binding *b)
+{
+	if (n && n->dead)
+		return true;
+	if (!b || b->state != BINDING_DEAD)
+		return false;
+	return b->released || !n || !from->health.reachable || !n->alive;
+}
+
 /* False: this switch has nothing to do with the flow. */
 static bool facts_of(const struct switch_state *s, const struct flow *f, struct placement_facts *ret)
 {
@@ -50,9 +60,9 @@ static bool facts_of(const struct switch_state *s, const struct flow *f, struct 
 					 .nat = f->flags & FLOW_NAT,
 					 .draining = b ? b->state == BINDING_DRAINING || d->switches->about_to_drain[b->id] :
 							 n->n_named == 0,
-					 .dead = b && b->state == BINDING_DEAD };
+					 .dead = dead_here(from, n, b) };
 	here = switch_nexthop_find(s, &ret->nexthop);
-	ret->dead = ret->dead || (here && here->dead) || (n && n->dead);
+	ret->dead = ret->dead || (here && here->dead);
 	return ret->nexthop.family == f->tuple.family;
 }
 
@@ -156,10 +166,12 @@ void switches_binding_changed(struct daemon *d, const struct binding_change *c)
 	if (!d->switches)
 		return;
 	while ((f = flow_table_next(d->flows, &cursor))) {
+		struct switch_state *from = switch_of(d, f);
+
 		if (f->binding != c->id || (f->flags & FLOW_GRAVE))
 			continue;
-		if (b && b->state == BINDING_DEAD && (f->flags & FLOW_MIRRORED)) {
-			flows_end(d, f, b->released ? "released" : "dead");
+		if (from && dead_here(from, switch_nexthop_of(from, f), b)) {
+			flows_end(d, f, b && b->released ? "released" : "dead");
 		} else if (b && b->state == BINDING_DEAD && b->released) {
 			for (size_t i = 0; i < d->switches->n; i++)
 				placement_withdraw(d->switches->list[i]->placement, &f->tuple, PLACEMENT_RELEASED, now);

@@ -244,6 +244,7 @@ void switches_tick(struct daemon *d, uint64_t now_ms)
 	}
 	if (!d->switches)
 		return;
+	mirror_socket_listen(d->switches->socket);
 	switch_heavy_tick(d->switches, now_ms);
 	on_work(-1, 0, d);
 }
@@ -277,8 +278,10 @@ void switches_reload(struct daemon *d)
 	uint64_t now = clock_now_ms();
 	struct err e = { 0 };
 
-	if (!d->switches && switches_open(d, &e) < 0)
+	if (!d->switches && switches_open(d, &e) < 0) {
 		log_error("the switches cannot be taken up: %s", e.text);
+		switches_close(d);
+	}
 	if (!d->switches)
 		return;
 	services_changed = d->switches->services != services_digest(d);
@@ -294,6 +297,9 @@ void switches_reload(struct daemon *d)
 		else if (state_add(d->switches, c, &e) < 0)
 			log_error("%s", e.text);
 	}
+	for (size_t i = 0; i < d->switches->n; i++)
+		if (d->switches->list[i]->mirror)
+			mirror_services_changed(d->switches->list[i]->mirror);
 	for (size_t i = 0; i < d->switches->n; i++)
 		switch_offer_all(d->switches->list[i], now);
 }

@@ -242,9 +242,10 @@ static bool refill_next(struct ruleset_pin *ret_pin, void *arg)
 		const struct binding *b = registry_binding(x->d->registry, f->binding);
 		const struct service *s = b ? daemon_service(x->d, b->service) : NULL;
 
-		if (!s || f->tuple.zone != 0 || (f->flags & FLOW_GRAVE))
+		if (!s || (f->tuple.zone != 0 && !(f->flags & FLOW_MIRRORED)) || (f->flags & FLOW_GRAVE))
 			continue;
 		*ret_pin = (struct ruleset_pin){ .tuple = f->tuple, .binding = f->binding, .timeout_s = s->idle_timeout_s };
+		ret_pin->tuple.zone = 0;
 		return true;
 	}
 	return false;

@@ -284,6 +284,26 @@ def adoption():
         equal({f["learned"] for f in d.flows("zone", "101")}, {"switch"}, "listed as found in the switch")
 
 
+@case("mirrored flows after flowpind was killed, by their entries")
+def entries():
+    with standard(2) as lab:
+        lab.route(["s1", "s2"])
+        d = Daemon(lab, mirrored())
+        hops = [nexthop(gateways(lab)["s1"], "web"), nexthop("172.31.0.9", "web")]
+        sw = Switch(d, "sw1", nexthops=hops, answers=lambda k: hops[k[2] % 2]["address"])
+        m = Mirror(d)
+        m.send("sw1", [m.record("12.12.12.1", 20000 + i) for i in range(40)])
+        wait(lambda: len(sw.table) == 40, 5, "placed")
+        before = {k: v[1] for k, v in sw.table.items()}
+        sw.stop()
+        d.restart(9)
+        equal(len(d.flows("zone", "101")), 40, "all are known again")
+        sw.gone, sw.table = [], {}
+        sw.start()
+        wait(lambda: {k: v[1] for k, v in sw.table.items()} == before, 5, "and wished for as before", lambda: len(sw.table))
+        equal(sw.gone, [], "nothing was deleted")
+
+
 @case("a server behind the switch dies, and its whole VLAN")
 def deaths():
     with standard(2) as lab:
