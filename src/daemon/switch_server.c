@@ -78,22 +78,21 @@ static void attach_method(struct control_call *call, struct json_object *params,
 
 /* --- streams */
 
-static void desired_gone(struct control_call *call, void *data)
+/* The switch may be gone before its call is: it is looked for. */
+static void stream_gone(struct control_call *call, void *data)
 {
-	struct switch_state *s = data;
+	struct daemon *d = data;
 
-	if (s->desired == call)
-		s->desired = NULL;
-}
+	for (size_t i = 0; d->switches && i < d->switches->n; i++) {
+		struct switch_state *s = d->switches->list[i];
 
-static void ask_gone(struct control_call *call, void *data)
-{
-	struct switch_state *s = data;
-
-	if (s->ask != call)
-		return;
-	s->ask = NULL;
-	mirror_question_drop(s);
+		if (s->desired == call)
+			s->desired = NULL;
+		if (s->ask != call)
+			continue;
+		s->ask = NULL;
+		mirror_question_drop(s);
+	}
 }
 
 static void stream(struct control_call *call, struct json_object *params, struct daemon *d, bool ask)
@@ -112,7 +111,7 @@ static void stream(struct control_call *call, struct json_object *params, struct
 		return;
 	}
 	*slot = call;
-	control_call_stream(call, NULL, ask ? ask_gone : desired_gone, s);
+	control_call_stream(call, NULL, stream_gone, d);
 	switches_soon(d);
 }
 

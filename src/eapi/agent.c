@@ -62,11 +62,11 @@ static uint64_t wait_of(struct agent *a, enum http_outcome outcome)
 	switch (outcome) {
 	case HTTP_REFUSED:
 		return backoff_fail(&a->login, 0);
-	case HTTP_ANSWERED:
 	case HTTP_WRONG:
 	case HTTP_UNTRUSTED:
 	case HTTP_TOO_LARGE:
 		return backoff_fail(&a->refused, agent_random(a));
+	case HTTP_ANSWERED: /* with something that is no answer */
 	case HTTP_BUSY:
 	case HTTP_UNREACHABLE:
 	case HTTP_BROKEN:
@@ -160,7 +160,7 @@ int agent_new(struct event_base *base, struct http *http, const struct config *c
 	a->config = config;
 	a->s = s;
 	a->down = (struct backoff){ .base_ms = 1000, .max_ms = 60000 };
-	a->refused = (struct backoff){ .base_ms = 5000, .max_ms = 300000 };
+	a->refused = (struct backoff){ .base_ms = 2000, .max_ms = 300000 };
 	a->write = (struct backoff){ .base_ms = 1000, .max_ms = 120000 };
 	a->login = (struct backoff){ .base_ms = 60000, .max_ms = 3600000 };
 	a->limit_refused = a->limit_read = (struct log_limit){ .interval_ms = 60000, .burst = 5 };

@@ -85,7 +85,7 @@ static void read_rejected(struct reading_pass *p, struct rec_flow *f, const stru
 
 static void read_inactive(struct reading_pass *p, struct rec_flow *f)
 {
-	p->inactive++;
+	p->inactive += f->programmed && f->known && f->present;
 	if (f->inactive_ms == 0)
 		f->inactive_ms = p->now_ms;
 	if (may_have_expired(p, f)) {

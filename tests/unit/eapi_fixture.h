@@ -18,7 +18,7 @@ static inline _unused_ struct config *eapi_config(const char *more)
 
 	snprintf(text, sizeof(text),
 		 "service web { prefix = {1.1.1.1, 2001:db8::1} }\n"
-		 "switch s1 { eapi = \"https://h\" max-flows = 1000 ingress-interface = Ethernet47 %s }\n", more);
+		 "switch s1 { eapi = \"https://h\" ingress-interface = Ethernet47 %s }\n", more);
 	if (config_parse("f", text, strlen(text), &c, &e) < 0)
 		fail_msg("%s", e.text);
 	return c;

@@ -60,7 +60,7 @@ class SwitchLab(Lab):
     def __init__(self, servers=2, shared=False, lan=False, knobs=None, personality=None, name=""):
         super().__init__(name)
         self.shared, self.lan, self.sim = shared, lan, None
-        self.ports, self.macs, self.routed = {}, {}, {}
+        self.ports, self.macs = {}, {}
         self.knobs = dict(FAST, **(knobs or {}))
         try:
             self._network(servers)
@@ -150,12 +150,13 @@ class SwitchLab(Lab):
         prefix = prefix or (f"{VIP4}/32" if family == 4 else f"{VIP6}/128")
         if not weights:
             self.sim.control("no-route", prefix=prefix)
+            self.sim.control("refresh")
             return
         weights = weights if isinstance(weights, dict) else {server: 1 for server in weights}
         vias = [{"interface": "Vlan10" if self.lan else self.ports[s], "nexthop": self.address_of(s, family), "weight": w}
                 for s, w in weights.items()]
         self.sim.control("route", prefix=prefix, vias=vias)
-        self.routed[family] = list(weights)
+        self.sim.control("refresh")  # into the hardware before this returns: IPv6 is balanced by the TCAM
 
     def mirror(self, what=("syn",), **options):
         """The monitor session of the client's port to the gateway."""

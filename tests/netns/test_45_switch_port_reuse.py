@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A reused source port: a SYN for a flow that the switch holds on a nexthop that gets no new flows goes where new flows go."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from flowlab import *  # noqa
+from switchlab import Beside, SwitchLab
+
+NEW = {"s2", "s3"}
+
+
+def begin(lab, n=200):
+    lab.resolve()
+    lab.announce(["s1", "s2", "s3"])
+    lab.mirror()
+    beside = Beside(lab)
+    pool = TcpPool(lab, n)
+    need(pool.result().all_held and len(pool.by_server()) == 3, f"{n} connections are open, on all servers", pool.result)
+    wait_until(lambda: lab.pinned(pool), 15, "they are in DirectFlow", poll=0.1)
+    lab.announce(["s2", "s3"])
+    wait_until(lambda: not any(n["named"] for n in beside.switch()["nexthops"] if n["address"] == lab.address_of("s1")), 10,
+               "flowpin switches shows that no route names s1")
+    check(pool.exchange().all_held, "s1 gets no new flows, and keeps those that it has", pool.result)
+    return beside, pool
+
+
+def settled(lab, beside, pool):
+    wait_until(lambda: lab.pinned(pool), 15, "and the switch holds each of them where it is", poll=0.1)
+    equal(len(lab.programmed()), len(pool.flows), "and nothing else")
+    wait_until(beside.d.verify_clean, 10, "verify is clean", poll=0.2)
+    wait_until(lambda: not [j for j in lab.commands("^no flow ") if j["code"]], 1, "no command was refused")
+
+
+@case("the client forgot its connections")
+def forgot():
+    with SwitchLab(3) as lab:
+        beside, pool = begin(lab)
+        old, others = pool.on("s1"), pool.on("s2", "s3")
+        before = lab.programmed()
+        fresh = pool.reopen(old)
+        # The SYN itself still follows the switch's flow, and the old server may answer before the flow is gone: such a connection is
+        # reset like one to a server that restarted, and the next attempt goes where it should.
+        wait_until(lambda: "s1" not in lab.programmed().values(), 5, "the flows of their ports leave s1", poll=0.1)
+        pool.exchange(deadline=3)
+        lost = [f for f in fresh if f.state == "broken" or f.moved]
+        note(f"{len(lost)} of {len(fresh)} were answered by s1 once more, and reset")
+        pool.flows = [f for f in pool.flows if f not in lost]
+        again = [new for f in lost for new in pool.open(1, sport=f.sport, src=f.src, wait=False)]
+        pool.exchange(flows=again)
+        fresh = [f for f in fresh if f not in lost] + again
+        equal((len(fresh), {f.state for f in fresh}), (len(old), {"up"}), "all connect again from their ports")
+        check({f.server for f in fresh} <= NEW, "to servers that get new flows", lambda: pool.by_server(fresh))
+        equal([f for f in fresh if lab.asic(f) != f.server], [], "each the one that ECMP chooses for it")
+        check(pool.exchange(flows=others).all_held, "the others stay where they are", lambda: pool.result(others))
+        settled(lab, beside, pool)
+        removed = {r["reason"]: r["count"] for r in beside.switch()["removed"]}
+        equal(removed, {"moved": len(old)}, "each deletion has that reason")
+        now = lab.programmed()
+        equal({k: v for k, v in before.items() if v != "s1"}, {k: v for k, v in now.items() if before[k] != "s1"},
+              "no other flow of the switch changed")
+
+
+@case("the server is gone")
+def gone():
+    """Nobody answers the SYN; its repetition does not follow the flow of the old connection."""
+    with SwitchLab(3) as lab:
+        beside, pool = begin(lab)
+        lab.deaf("s1")
+        old = pool.on("s1")
+        fresh = pool.reopen(old)
+        equal((len(fresh), {f.state for f in fresh}), (len(old), {"up"}), "all connect again from their ports")
+        check({f.server for f in fresh} <= NEW, "to servers that get new flows", lambda: pool.by_server(fresh))
+        settled(lab, beside, pool)
+
+
+@case("a server that gets new flows")
+def active():
+    """The port is reused while its server gets new flows: the switch's flow is right as it is."""
+    with SwitchLab(3) as lab:
+        beside, pool = begin(lab)
+        old = pool.on("s2")
+        where = {(f.src, f.sport): f.server for f in old}
+        since = lab.sim.journal()[-1]["serial"]
+        fresh = pool.reopen(old)
+        equal({(f.src, f.sport): f.server for f in fresh}, where, "connections stay with the server that their port had")
+        check(pool.exchange().all_held, "and hold", pool.result)
+        equal([j for j in lab.commands("^(no )?flow ", since)], [], "nothing was written for that")
+        settled(lab, beside, pool)
+
+
+main()
