@@ -127,6 +127,10 @@ demo: deps ## a client, a gateway and BGP servers in namespaces: without and wit
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)BUILD=$(BUILD) tests/demo/demo
 
+demo-arista: deps ## the same idea on a simulated Arista switch: the walk-through that flowpin began with
+	$(Q)$(MAKE) --no-print-directory all $(EOS_SIM)
+	$(Q)BUILD=$(BUILD) tests/demo/demo-arista
+
 bench: deps ## print what things cost on this machine
 	$(Q)$(MAKE) --no-print-directory tests benches
 	$(Q)BUILD=$(BUILD) tests/bench/bench
@@ -143,9 +147,9 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 	@echo "Variables: PREFIX DESTDIR SYSCONFDIR UNITDIR CC CFLAGS V=1 (show commands) SAN=1 (ASan and UBSan) TESTS='name ...'"
 
 -include $(shell find $(BUILD)/obj $(BUILD)/tests -name '*.d' 2>/dev/null)
 .DELETE_ON_ERROR:
-.PHONY: all tests benches deps check demo bench install uninstall clean help
+.PHONY: all tests benches deps check demo demo-arista bench install uninstall clean help

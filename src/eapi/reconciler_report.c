@@ -45,8 +45,12 @@ static enum observation_state state_wished(const struct reconciler *r, const str
 		*ret_text = "its idle timeout passed in the switch";
 		return OBSERVED_ABSENT;
 	}
-	if (f->there && !f->spoilt)
+	if (f->there && !f->spoilt && (!f->there_known || ip_addr_equal(&f->there_nexthop, &f->nexthop)))
 		return state_there(f);
+	if (f->there && !f->spoilt && f->refusal == REFUSAL_NONE) {
+		*ret_text = "to be moved";
+		return OBSERVED_PENDING;
+	}
 	if (f->refusal != REFUSAL_NONE)
 		return OBSERVED_REJECTED;
 	if (family->streak >= FAMILY_STREAK && now_ms < family->until_ms) {

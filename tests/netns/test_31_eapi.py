@@ -106,8 +106,10 @@ switch s1 {{
         """Everything that is wished is programmed, to its nexthop, in the switch and by flowpin-eapi's word; nothing else of ours is."""
         flows = self.sim.programmed()
         wanted = self.wanted()
-        return (self.pind.states() == wanted and len(self.ours()) == len(wanted) == len(self.ours(False)) and
-                all(name_of(k) in flows for k in wanted if ":" not in k[1]))
+        for k, w in self.pind.wishes.items():
+            if k in wanted and ":" not in k[1] and w["nexthop"] not in flows.get(name_of(k), {"nexthops": []})["nexthops"]:
+                return False
+        return (self.pind.states() == wanted and len(self.ours()) == len(wanted) == len(self.ours(False)))
 
     def detail(self):
         return lambda: (f"wanted {len(self.wanted())}, in the switch {len(self.ours(False))}, programmed {len(self.ours())}\n"
@@ -544,7 +546,7 @@ def personality(seed):
         if not wait_until(lambda: len(w.pind.states("adopted")) == 45, 20):
             note(drawn)
         check(len(w.pind.states("adopted")) == 45, "45 are adopted", w.detail())
-        equal(sum(o.get("nexthop") == B for o in w.pind.observed.values()), 20, "with their nexthops")
+        wait_until(lambda: sum(o.get("nexthop") == B for o in w.pind.observed.values()) == 20, 5, "with their nexthops")
         equal(w.theirs(), theirs, "other users' flows are as they were")
 
 

@@ -12,6 +12,7 @@ from switchlab import Beside, SwitchLab
 
 CAPACITY, THEIRS, CONNECTIONS = 120, 10, 200
 ROOM = CAPACITY - THEIRS
+UDP = 17
 OTHERS = ["enable", "configure", "directflow", "no shutdown"]
 
 
@@ -42,7 +43,7 @@ def bounded(lab, beside, most, text):
 
 
 def states(beside, pool):
-    rows = [beside.shown(f)["flow"]["switches"][0] for f in pool.flows]
+    rows = [beside.shown(f, "udp")["flow"]["switches"][0] for f in pool.flows]
     return collections.Counter(r["state"] for r in rows), rows
 
 
@@ -50,12 +51,12 @@ def full(knobs, more):
     with SwitchLab(2, knobs=dict({"capacity": CAPACITY}, **knobs)) as lab:
         lab.resolve()
         lab.announce(["s1", "s2"])
-        lab.mirror(["syn"])
+        lab.mirror(["udp"])  # refreshed by each packet: those that are not placed live on, too
         their_flows(lab, 0, THEIRS)
         wait_until(lambda: all(f[2] for f in theirs(lab).values()), 5)
         before = theirs(lab)
-        beside = Beside(lab, idle="3s", more="text-interval = 1s " + more)
-        pool = TcpPool(lab, CONNECTIONS)
+        beside = Beside(lab, idle="4s", more="text-interval = 1s " + more)
+        pool = UdpPool(lab, CONNECTIONS)
         need(pool.result().all_held and len(pool.by_server()) == 2, "200 connections are open, on both servers", pool.result)
         pool.start(0.3)
 
@@ -66,7 +67,7 @@ def full(knobs, more):
         wait_until(settled, 30, "the table takes what fits, and flowpin switches tells the others apart", poll=0.2)
         have = lab.programmed()
         equal(len(have), ROOM, "the hardware has exactly those")
-        on = {(6, f.src, f.sport): f.server for f in pool.flows}
+        on = {(UDP, f.src, f.sport): f.server for f in pool.flows}
         equal({k: v for k, v in have.items() if on.get(k) != v}, {}, "each on its own server")
         counts, rows = states(beside, pool)
         equal((counts["programmed"], sum(counts[s] for s in ("rejected", "not placed"))), (ROOM, CONNECTIONS - ROOM),
@@ -78,7 +79,7 @@ def full(knobs, more):
         equal(theirs(lab), before, "other users' flows are as they were")
         check(pool.exchange().all_held, "no connection broke", pool.result)
 
-        inside = [f for f in pool.flows if (6, f.src, f.sport) in lab.programmed()]
+        inside = [f for f in pool.flows if (UDP, f.src, f.sport) in lab.programmed()]
         outside = [f for f in pool.flows if f not in set(inside)]
         lab.sim.control("foreign", entries=40)
         pool.end(inside[:60])
@@ -90,8 +91,8 @@ def full(knobs, more):
         lab.sim.control("foreign", entries=0)
         left = 140
         wait_until(lambda: len(lab.programmed()) == ROOM, 90, "the others give 40 entries back: they are used again", poll=0.2)
-        pool.end([f for f in outside if (6, f.src, f.sport) in lab.programmed()][:left - ROOM])
-        wait_until(lambda: lab.pinned(pool), 90, "more connections end: all that remain are in hardware", poll=0.2)
+        pool.end([f for f in outside if (UDP, f.src, f.sport) in lab.programmed()][:left - ROOM])
+        wait_until(lambda: lab.pinned(pool, "udp"), 90, "more connections end: all that remain are in hardware", poll=0.2)
         wait_until(lambda: (lambda s: (s["desired"], s["programmed"], s["rejected"], s["not_placed"]))(beside.switch()) ==
                    (ROOM, ROOM, 0, 0), 20, "and nothing is rejected or left out any more", poll=0.2)
         equal(theirs(lab), before, "other users' flows are as they were, to the end")
