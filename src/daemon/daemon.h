@@ -106,6 +106,7 @@ struct daemon {
 	uint64_t started_ms, config_ms;
 	char instance[33];
 	bool ready;
+	bool tearing_down; /* teardown.c: the switches are being emptied */
 	int exit_code;
 
 	struct rib *rib;
@@ -287,6 +288,9 @@ void verify_method(struct control_call *call, struct json_object *params, void *
 
 /* reload.c */
 void reload(struct daemon *d);
+
+/* teardown.c */
+void teardown_method(struct control_call *call, struct json_object *params, void *arg);
 
 /* methods.c, methods_flows.c, methods_status.c, report.c */
 const struct control_method *methods_table(void);

@@ -45,38 +45,6 @@ static void monitor_method(struct control_call *call, struct json_object *params
 	events_subscribe(arg, call, param_bool(params, "flows"));
 }
 
-static void teardown_method(struct control_call *call, struct json_object *params, void *arg)
-{
-	struct daemon *d = arg;
-	struct policy_model numbers = { .mark_mask = d->config->numbers.mark_mask,
-					.table_base = d->config->numbers.table_base,
-					.rule_priority = d->config->numbers.rule_priority };
-	struct err e = { 0 };
-	size_t removed = 0;
-	int r;
-
-	if (!params_check(call, params, NULL))
-		return;
-	log_notice("teardown asked for by uid %u (pid %d)", control_call_uid(call), (int)control_call_pid(call));
-	d->ready = false; /* nothing is put back from here on */
-	/* The packet path first: no mark must lead to a table that is gone. */
-	r = ruleset_remove(d->ruleset, &e);
-	if (r == 0)
-		r = policy_remove(d->policy, &numbers, false, &removed, &e);
-	if (r == 0)
-		r = oneshot_clear_marks(d->ct_request, d->config->numbers.mark_mask, &e);
-	if (r < 0) {
-		log_error("teardown failed: %s", e.text);
-		control_error(call, "Failed", "not everything could be removed: %s", e.text);
-		d->ready = true;
-		d->ruleset_foreign = d->policy_foreign = true;
-		sync_soon(d);
-		return;
-	}
-	control_reply(call, NULL);
-	daemon_quit(d, FLOWPIN_EXIT_TORN_DOWN);
-}
-
 const struct control_method *methods_table(void)
 {
 	static const struct control_method methods[] = {

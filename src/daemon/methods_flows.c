@@ -151,7 +151,11 @@ static struct flow *find(struct daemon *d, const struct flow_filter *filter, boo
 	*ret_many = false;
 	if (flow_filter_tuple(filter, &t)) {
 		f = flow_table_get(d->flows, &t);
-		return f && !(f->flags & FLOW_GRAVE) ? f : NULL;
+		if (f && !(f->flags & FLOW_GRAVE))
+			return f;
+		/* Who names no zone may mean a flow that a switch's mirror told of. */
+		if (filter->has_zone)
+			return NULL;
 	}
 	while ((f = flow_table_next(d->flows, &cursor))) {
 		if ((f->flags & FLOW_GRAVE) || !flow_filter_match(d, filter, f))

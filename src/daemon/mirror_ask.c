@@ -19,6 +19,17 @@ struct question {
 	} flows[QUESTION_FLOWS];
 };
 
+/* How long ago the first packet of each was seen: a route that changed since was not that packet's. */
+static void ages_text(const struct mirror *m, const struct question *q, uint64_t now_ms, struct strbuf *b)
+{
+	for (size_t i = 0; i < q->n; i++) {
+		const struct flow *f = flow_table_get(m->sw->d->flows, &q->flows[i].tuple);
+		uint64_t age = f && f->since_ms < now_ms ? now_ms - f->since_ms : 0;
+
+		strbuf_addf(b, "%s%llu", i ? "," : "", (unsigned long long)age);
+	}
+}
+
 static void state_set(struct mirror *m, struct mirror_slot *slot, enum mirror_state state)
 {
 	m->asking -= slot->state == MIRROR_ASKING;
@@ -125,6 +136,8 @@ bool mirror_question(struct mirror *m, uint64_t now_ms, struct strbuf *b)
 		state_set(m, slot, MIRROR_ASKED);
 	}
 	m->cursor %= m->n_slots;
+	strbuf_adds(b, "],\"ages_ms\":[");
+	ages_text(m, q, now_ms, b);
 	strbuf_adds(b, "]}");
 	q->left = q->n;
 	s->question = q;

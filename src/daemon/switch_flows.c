@@ -70,13 +70,43 @@ void switches_flow(struct daemon *d, struct flow *f, uint64_t now_ms)
 {
 	struct placement_facts facts;
 
-	for (size_t i = 0; d->switches && i < d->switches->n; i++) {
+	for (size_t i = 0; d->switches && !d->tearing_down && i < d->switches->n; i++) {
 		struct switch_state *s = d->switches->list[i];
 
 		/* What a placement does not take it counts by itself. */
 		if (facts_of(s, f, &facts) && placement_offer(s->placement, &f->tuple, &facts, now_ms) >= 0)
 			switches_soon(d);
 	}
+}
+
+void switches_withdraw_all(struct daemon *d)
+{
+	for (size_t i = 0; d->switches && i < d->switches->n; i++)
+		placement_withdraw_all(d->switches->list[i]->placement, PLACEMENT_TEARDOWN, clock_now_ms());
+	if (d->switches)
+		switches_soon(d);
+}
+
+uint32_t switches_left(const struct daemon *d)
+{
+	struct placement_numbers n;
+	uint32_t left = 0;
+
+	for (size_t i = 0; d->switches && i < d->switches->n; i++) {
+		if (!d->switches->list[i]->connection)
+			continue;
+		placement_numbers(d->switches->list[i]->placement, &n);
+		left += n.desired + n.deleting + n.dirty;
+	}
+	return left;
+}
+
+void switches_offer_again(struct daemon *d)
+{
+	for (size_t i = 0; d->switches && i < d->switches->n; i++)
+		switch_offer_all(d->switches->list[i], clock_now_ms());
+	if (d->switches)
+		switches_soon(d);
 }
 
 static enum placement_reason reason_of(const char *why)
@@ -237,6 +267,8 @@ void switch_adopt(struct switch_state *s, const struct tuple *t, const struct pl
 	struct placement_facts facts = { .nexthop = o->nexthop, .learned_ms = now_ms };
 	const struct binding *b;
 
+	if (s->d->tearing_down)
+		return; /* it is on its way out */
 	if (!service || o->nexthop.family == 0) {
 		s->left_alone++;
 		return;

@@ -181,7 +181,8 @@ static const char *explain(const struct placement_view *v)
 {
 	if (v->conflict)
 		return "another switch, or this one, has another nexthop for it";
-	if (v->state == PLACEMENT_STATE_REJECTED || v->class != PLACEMENT_CLASS_NONE)
+	/* What is said of flows that are programmed is no reason for anything. */
+	if (v->state == PLACEMENT_STATE_REJECTED || (v->class != PLACEMENT_CLASS_NONE && v->state == PLACEMENT_STATE_PENDING))
 		return placement_class_name(v->class);
 	if (!v->present && v->waiting)
 		return "no room, or not yet";

@@ -96,6 +96,10 @@ void switches_flow_end(struct daemon *d, struct flow *f, const char *why);
 bool switches_hold(const struct daemon *d, const struct tuple *t);
 /* The conntrack entry of a flow is gone. True: a switch holds the flow, which stays. */
 bool switches_keep(struct daemon *d, struct flow *f);
+/* For a teardown: all wishes are taken back; how many flows the attached switches still hold or are to be told of; and offered anew. */
+void switches_withdraw_all(struct daemon *d);
+uint32_t switches_left(const struct daemon *d);
+void switches_offer_again(struct daemon *d);
 bool switches_want_updates(const struct daemon *d);
 void switches_binding_changed(struct daemon *d, const struct binding_change *c);
 

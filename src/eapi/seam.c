@@ -46,14 +46,19 @@ static void on_lost(void *arg)
 	seam_lost(arg, "flowpind closed the connection");
 }
 
-static void complain(struct seam *s, const struct varlink_reply *r)
+static const char *reason_of(const struct varlink_reply *r, char *buf, size_t size)
 {
 	const char *reason = eapi_json_text(eapi_json_get(r->params, "reason"));
-	char text[200], name[80];
+
+	return eapi_clean_text(reason ? reason : "no reason", buf, size);
+}
+
+static void complain(struct seam *s, const struct varlink_reply *r)
+{
+	char text[320], name[80], reason[160];
 
 	eapi_clean_text(r->error, name, sizeof(name));
-	snprintf(text, sizeof(text), "flowpind answers %.60s: %.100s", name, reason ? reason : "no reason");
-	eapi_clean_text(text, text, sizeof(text));
+	snprintf(text, sizeof(text), "flowpind answers %s: %s", name, reason_of(r, reason, sizeof(reason)));
 	seam_lost(s, text);
 }
 
@@ -124,9 +129,14 @@ static void on_reply(const struct varlink_reply *r, void *arg)
 {
 	struct seam *s = arg;
 	enum seam_call call = s->call;
+	char text[160];
 
 	s->call = CALL_NONE;
-	if (r->error)
+	if (r->error && call != CALL_ATTACH && strcmp(r->error, SEAM_INTERFACE "Unknown") == 0) {
+		/* flowpind left out what it does not know, and took the rest. */
+		log_debug("switch %s: flowpind: %s", agent_config(s->agent)->name, reason_of(r, text, sizeof(text)));
+		seam_pump(s);
+	} else if (r->error)
 		complain(s, r);
 	else if (call == CALL_ATTACH)
 		on_attached(s, r);

@@ -73,6 +73,25 @@ def gateway_flows():
         equal(len(sw.table), 50 - len(some), "the others stay")
 
 
+@case("a teardown empties the switch first")
+def teardown():
+    with standard(3) as lab:
+        lab.route(["s1", "s2", "s3"])
+        d = Daemon(lab, config(section()))
+        sw = Switch(d, "sw1")
+        pool = TcpPool(lab, 50)
+        need(pool.result().all_held, "50 connections open", pool.result)
+        wait(lambda: len(sw.table) == 50, 5, "50 flows are in the switch", lambda: len(sw.table))
+        asked = d.popen_flowpin("teardown", "--yes")
+        wait(lambda: len(sw.table) == 0, 5, "they leave it", lambda: len(sw.table))
+        equal({r for _, r in sw.gone}, {"teardown"}, "with that reason")
+        sw.read()
+        wait_until(lambda: asked.poll() is not None, 20, "then the teardown ends")
+        equal(asked.poll(), 0, "with exit status 0")
+        check("flowpin" not in lab.run("gw", "nft list tables"), "and the gateway is clean")
+        equal(d.expect_exit(), 4, "flowpind ends, not to be restarted")
+
+
 @case("who may speak, and what is refused")
 def refused():
     with standard(2) as lab:

@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from flowlab import *  # noqa
 from switchlab import Beside, SwitchLab
 
-IDLE, N = 4, 500
+IDLE, N = 3, 500
 
 
 def entries(lab):

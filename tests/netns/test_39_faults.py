@@ -77,18 +77,18 @@ class Running:
         have = self.lab.programmed()
         lost = [f for f in self.pool.flows if f.state == "up" and have.get((6, f.src, f.sport)) != f.server]
         odd = [(n, f["state"]) for n, f in self.lab.sim.flows().items() if n.startswith("fp-1-") and not f["in_hardware"]]
-        shown = [self.beside.shown(f)["flow"]["switches"] for f in lost[:3]]
-        return (f"{self.pool.result()}; {len(lost)} are not in hardware: {lost[:3]} {shown}; ours not programmed: {odd[:5]}\n"
+        return (f"{self.pool.result()}; {len(lost)} are not in hardware: {lost[:3]}; ours not programmed: {odd[:5]}\n"
                 f"{ {k: v for k, v in s.items() if k not in ('nexthops', 'mirror')} }\n" + "\n".join(self.beside.eapi.log().splitlines()[-12:]))
 
     def fault(self, title, fault, on="write", skip=0):
         sim = self.lab.sim
         new = fault["kind"] in ("refuse", "tls")  # of a connection, and the standing ones are kept alive
+        met = self.lab.counters()["faults"]
         sim.control("fault", **dict(fault, on="any" if new else on, count=1, skip=skip))
         if new:
             sim.control("drop-connections")
         self.turnover()
-        hit = wait_until(lambda: not sim.control("faults").get("faults"), 5)
+        hit = wait_until(lambda: self.lab.counters()["faults"] > met, 5)
         sim.control("clear-faults")
         ok = wait_until(self.settled, self.wait, poll=0.1)
         check(hit and ok, f"{title}: desired equals programmed", lambda: f"the fault was {'' if hit else 'not '}met; {self.state()}")

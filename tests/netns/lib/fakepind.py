@@ -37,6 +37,7 @@ class FakePind:
         self.last_full = set()
         self.health, self.healths, self.answers, self.attached = {}, 0, {}, 0
         self.questions, self.errors = 0, []
+        self.strict = True
         self.refuse = None          # (error, reason) for Attach
         self.connections = []
         self.start()
@@ -204,7 +205,10 @@ class FakePind:
                 del self.observed[k]
             self.last_full, self.named = self.named, set()
             self.full += 1
-        self._send(c, {})
+        if self.strict and self.full % 2:   # as flowpind does with what it does not know
+            self._send(c, {"reason": "1 of these are no flows of the services"}, error="io.flowpin.Switch.Unknown")
+        else:
+            self._send(c, {})
 
     def _on_health(self, c, p, _more):
         self.health = p
