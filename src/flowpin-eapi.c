@@ -163,6 +163,8 @@ static int loop_open(struct eapi *x, struct err *e)
 	uint64_t watchdog = notify_watchdog_us() / 3;
 	struct timeval tv = { .tv_sec = (time_t)(watchdog / 1000000), .tv_usec = (suseconds_t)(watchdog % 1000000) };
 
+	/* flowpind may end between a look at its socket and the write to it, and evbuffer_write() cannot be told MSG_NOSIGNAL. */
+	signal(SIGPIPE, SIG_IGN);
 	x->base = event_base_new();
 	if (!x->base)
 		return err_set(e, -ENOMEM, "no event loop");

@@ -36,7 +36,7 @@ struct mirror_slot {
 	uint32_t seen_s, fin_s, touched_s;
 	uint32_t idle_s;
 	uint8_t state; /* enum mirror_state */
-	char why[32];  /* uncertain */
+	char why[64];  /* uncertain */
 };
 
 struct mirror_source; /* a network and how many flows it has */

@@ -81,5 +81,7 @@ void agent_ask_drop(struct agent *a, const char *why);
 void agent_write_step(struct agent *a, uint64_t now_ms);
 /* agent_surroundings.c: the command list of what is around, and its answer. False: all of it was read. */
 bool agent_surroundings_commands(struct agent *a, uint64_t now_ms);
+/* The answer was too large. True: less is asked for from now on. */
+bool agent_surroundings_shrink(struct agent *a);
 void agent_surroundings_begin(struct agent *a);
 void agent_surroundings_take(struct agent *a, const struct rpc_answer *answer, uint64_t now_ms);

@@ -218,6 +218,10 @@ static void on_answer(const struct channel_result *r, void *arg)
 		a->stage = ROUND_IDLE;
 		return;
 	}
+	if (a->stage == ROUND_SURROUNDINGS && r->http == HTTP_TOO_LARGE && agent_surroundings_shrink(a)) {
+		after_surroundings(a);
+		return;
+	}
 	if (r->outcome != CHANNEL_ANSWERED) {
 		agent_down(a, r->http, r->sentence);
 		return;

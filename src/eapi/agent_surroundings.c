@@ -36,6 +36,20 @@ static void ask(struct agent *a, const char *command, size_t what)
 	a->asked[a->n_asked++] = what;
 }
 
+/* Whether the whole table is asked for already, on behalf of another prefix. */
+static bool is_shared(const struct agent *a, size_t watched)
+{
+	const struct watched *w = &a->watch.list[watched];
+
+	for (size_t i = 0; watch_shares(w) && i < a->n_asked; i++) {
+		const struct watched *other = a->asked[i] < a->watch.n ? &a->watch.list[a->asked[i]] : NULL;
+
+		if (other && watch_shares(other) && other->prefix.addr.family == w->prefix.addr.family)
+			return true;
+	}
+	return false;
+}
+
 bool agent_surroundings_commands(struct agent *a, uint64_t now_ms)
 {
 	char text[160];
@@ -43,7 +57,7 @@ bool agent_surroundings_commands(struct agent *a, uint64_t now_ms)
 	commands_reset(&a->commands);
 	a->n_asked = 0;
 	for (size_t i = 0; i < a->watch.n && a->n_asked + TABLE_COUNT < ARRAY_SIZE(a->asked); i++)
-		if (!a->route_done[i])
+		if (!a->route_done[i] && !is_shared(a, i))
 			ask(a, watch_command(&a->watch.list[i], a->s->vrf, text, sizeof(text)), i);
 	for (size_t i = 0; i < TABLE_COUNT; i++) {
 		bool vrf = tables[i].vrf && strcmp(a->s->vrf, "default") != 0;
@@ -73,11 +87,24 @@ static bool read_table(struct agent *a, size_t i, struct json_object *model)
 	return false;
 }
 
+static void take_routes(struct agent *a, size_t what, struct json_object *model, uint64_t now_ms)
+{
+	const struct watched *w = &a->watch.list[what];
+
+	for (size_t i = 0; i < a->watch.n; i++) {
+		struct watched *other = &a->watch.list[i];
+
+		if (i != what && (!watch_shares(w) || !watch_shares(other) || other->prefix.addr.family != w->prefix.addr.family))
+			continue;
+		a->route_done[i] = true;
+		watch_read(other, a->s->vrf, model, now_ms);
+	}
+}
+
 static void take_one(struct agent *a, size_t what, struct json_object *model, uint64_t now_ms)
 {
 	if (what < a->watch.n) {
-		a->route_done[what] = true;
-		watch_read(&a->watch.list[what], a->s->vrf, model, now_ms);
+		take_routes(a, what, model, now_ms);
 	} else {
 		a->table_done[what - a->watch.n] = true;
 		read_table(a, what - a->watch.n, model);
@@ -94,9 +121,16 @@ static void refused(struct agent *a, size_t what, const char *message, uint64_t 
 		a->table_skip_ms[what - a->watch.n] = now_ms + SKIP_MS;
 		return;
 	}
-	/* Without the longer prefixes, then. */
-	a->route_done[what] = a->watch.list[what].plain;
-	a->watch.list[what].plain = true;
+	a->route_done[what] = !watch_next_form(&a->watch.list[what]);
+}
+
+bool agent_surroundings_shrink(struct agent *a)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < a->watch.n; i++)
+		any |= watch_shares(&a->watch.list[i]) && watch_next_form(&a->watch.list[i]);
+	return any;
 }
 
 void agent_surroundings_take(struct agent *a, const struct rpc_answer *answer, uint64_t now_ms)

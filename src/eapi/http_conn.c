@@ -343,6 +343,9 @@ static void classify_status(struct http_conn *c, struct http_answer *a)
 	} else if (status >= 300 && status < 400) {
 		a->outcome = HTTP_WRONG;
 		snprintf(a->sentence, sizeof(a->sentence), "it redirects to another address, which is not followed");
+	} else if (status == 413) {
+		a->outcome = HTTP_BUSY;
+		snprintf(a->sentence, sizeof(a->sentence), "the request was too large for it: lower batch-flows");
 	} else if (status >= 500) {
 		a->outcome = HTTP_BUSY;
 		snprintf(a->sentence, sizeof(a->sentence), "its eAPI is not available (HTTP %ld)", status);

@@ -44,25 +44,51 @@ static bool is_host(const struct ip_prefix *p)
 	return p->len == ip_family_bits(p->addr.family);
 }
 
+bool watch_shares(const struct watched *w)
+{
+	return !is_host(&w->prefix) && w->form == WATCH_ALL;
+}
+
+bool watch_next_form(struct watched *w)
+{
+	if (is_host(&w->prefix) || w->form == WATCH_ONE)
+		return false;
+	w->form = w->form == WATCH_LONGER ? WATCH_ALL : WATCH_ONE;
+	return true;
+}
+
+static const char *command(uint8_t family, const char *vrf, const char *what, char *buf, size_t size)
+{
+	bool plain = strcmp(vrf, "default") == 0;
+
+	snprintf(buf, size, "show %s route%s%s%s%s", family == AF_INET6 ? "ipv6" : "ip", plain ? "" : " vrf ", plain ? "" : vrf,
+		 what[0] ? " " : "", what);
+	return buf;
+}
+
 const char *watch_route_command(const struct ip_addr *a, const char *vrf, char *buf, size_t size)
 {
 	char addr[IP_ADDR_TEXT];
-	bool plain = strcmp(vrf, "default") == 0;
 
-	snprintf(buf, size, "show %s route %s%s%s%s", a->family == AF_INET6 ? "ipv6" : "ip", plain ? "" : "vrf ", plain ? "" : vrf,
-		 plain ? "" : " ", ip_addr_format(a, addr));
-	return buf;
+	return command(a->family, vrf, ip_addr_format(a, addr), buf, size);
 }
 
 const char *watch_command(const struct watched *w, const char *vrf, char *buf, size_t size)
 {
-	size_t n;
+	char what[IP_PREFIX_TEXT + 20], prefix[IP_PREFIX_TEXT];
 
-	watch_route_command(&w->prefix.addr, vrf, buf, size);
-	n = strlen(buf);
-	if (!is_host(&w->prefix) && !w->plain && n < size)
-		snprintf(buf + n, size - n, "/%u longer-prefixes", w->prefix.len);
-	return buf;
+	if (is_host(&w->prefix))
+		return watch_route_command(&w->prefix.addr, vrf, buf, size);
+	switch (w->form) {
+	case WATCH_LONGER:
+		snprintf(what, sizeof(what), "%s longer-prefixes", ip_prefix_format(&w->prefix, prefix));
+		return command(w->prefix.addr.family, vrf, what, buf, size);
+	case WATCH_ALL:
+		return command(w->prefix.addr.family, vrf, "", buf, size);
+	case WATCH_ONE:
+		break;
+	}
+	return watch_route_command(&w->prefix.addr, vrf, buf, size);
 }
 
 struct collect {

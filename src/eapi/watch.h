@@ -6,11 +6,18 @@
 
 /* The routes of the services' prefixes in a switch, and the nexthops that matter there, followed from reading to reading. */
 
+/* How the routes inside a prefix are read, in the order in which it is tried. */
+enum watch_form {
+	WATCH_LONGER, /* show ip route P longer-prefixes */
+	WATCH_ALL,    /* show ip route: the whole table */
+	WATCH_ONE,    /* show ip route A: the first address has to do */
+};
+
 struct watched {
 	struct ip_prefix prefix;
 	struct vias route; /* of a host the covering route; else all nexthops of routes within, sorted, each once */
 	bool read;
-	bool plain;	     /* the switch does not take "longer-prefixes" */
+	enum watch_form form; /* of a host it does not matter */
 	uint64_t changed_ms; /* when another route than before was read; 0: it has always been this one */
 };
 
@@ -34,6 +41,10 @@ struct watch {
 int watch_init(struct watch *w, const struct service_set *services) _must_check_;
 void watch_clear(struct watch *w);
 
+/* True for a prefix that is read with the whole table, which others of its family are read with, too. */
+bool watch_shares(const struct watched *w);
+/* The switch refuses the command, or its answer is too large: another form from now on. False: there is none left. */
+bool watch_next_form(struct watched *w);
 /* The command that reads one of them ("show ip route vrf X 1.1.1.1"), in buf. */
 const char *watch_command(const struct watched *w, const char *vrf, char *buf, size_t size);
 /* `show ip route` of one address. */

@@ -62,13 +62,13 @@ static inline _unused_ void wish(struct world *w, uint16_t n, int64_t version, c
 	assert_int_equal(reconciler_wish(w->r, &x, w->now), 0);
 }
 
-/* One reading of flows first .. last - 1, some time later. */
-static inline _unused_ void read_flows(struct world *w, uint16_t first, uint16_t last, const char *status, const char *nexthop, uint64_t packets, bool text)
+/* One reading of flows first .. last - 1 that began at begin_ms. */
+static inline _unused_ void read_at(struct world *w, uint64_t begin_ms, uint16_t first, uint16_t last, const char *status,
+				    const char *nexthop, uint64_t packets, bool text)
 {
 	struct reading reading = { .index.key = { 5, 6 } };
 	struct strbuf b = { 0 };
 
-	w->now += 5000;
 	strbuf_adds(&b, "{\"flows\":[");
 	for (uint16_t i = first; i < last; i++)
 		strbuf_addf(&b, "%s{\"name\":\"fp-1-tcp-12_12_12_1-%u-1_1_1_1-80\",\"matchPackets\":%llu,\"matchBytes\":1%s%s%s}",
@@ -84,9 +84,17 @@ static inline _unused_ void read_flows(struct world *w, uint16_t first, uint16_t
 		assert_true(reading_add_json(&reading, w->config->switches, "fp-1-", o));
 	}
 	reading.text = text;
-	assert_int_equal(reconciler_read(w->r, &reading, w->now - 100, w->now), 0);
+	assert_int_equal(reconciler_read(w->r, &reading, begin_ms, w->now), 0);
 	reading_clear(&reading);
 	strbuf_free(&b);
+}
+
+/* The same, some time later. */
+static inline _unused_ void read_flows(struct world *w, uint16_t first, uint16_t last, const char *status, const char *nexthop,
+				       uint64_t packets, bool text)
+{
+	w->now += 5000;
+	read_at(w, w->now - 100, first, last, status, nexthop, packets, text);
 }
 
 static inline _unused_ const char *state_of(struct world *w, uint16_t n, const char **ret_text)

@@ -369,8 +369,14 @@ static void test_wide_prefix(void **state _unused_)
 	assert_int_equal(ip_prefix_parse("10.0.0.0/24", &w.prefix), 0);
 	assert_string_equal(watch_command(&w, "default", text, sizeof(text)), "show ip route 10.0.0.0/24 longer-prefixes");
 	assert_string_equal(watch_command(&w, "red", text, sizeof(text)), "show ip route vrf red 10.0.0.0/24 longer-prefixes");
-	w.plain = true;
+	assert_false(watch_shares(&w));
+	assert_true(watch_next_form(&w));
+	assert_true(watch_shares(&w));
+	assert_string_equal(watch_command(&w, "default", text, sizeof(text)), "show ip route");
+	assert_string_equal(watch_command(&w, "red", text, sizeof(text)), "show ip route vrf red");
+	assert_true(watch_next_form(&w));
 	assert_string_equal(watch_command(&w, "default", text, sizeof(text)), "show ip route 10.0.0.0");
+	assert_false(watch_next_form(&w));
 	assert_true(watch_read(&w, "default", o, 5));
 	assert_int_equal(w.route.n, 2);
 	assert_int_equal(w.changed_ms, 0);

@@ -146,6 +146,13 @@ static void test_no_answer(void **state _unused_)
 	batch(&w, BATCH_ADD, 1, BATCH_UNKNOWN, 0, 0);
 	read_flows(&w, 1, 4, "Flow not programmed", NULL, 0, true);
 	batch(&w, BATCH_ADD, 1, BATCH_DONE, 0, 0);
+	wish(&w, 2, 10, OTHER);
+	batch(&w, BATCH_ADD, 1, BATCH_UNKNOWN, 0, 0);
+	read_flows(&w, 1, 4, "Flow pending", OTHER, 0, true);
+	batch(&w, BATCH_ADD, 2, BATCH_DONE, 0, 0); /* and the third, whose nexthop is another now */
+	wish(&w, 3, 11, OTHER);
+	read_flows(&w, 1, 4, "Flow programmed", OTHER, 0, true);
+	batch(&w, BATCH_ADD, 0, BATCH_DONE, 0, 0);
 	/* A request that is carried out late cannot bring back what is not wanted any more. */
 	wish(&w, 7, 20, NEXTHOP);
 	batch(&w, BATCH_ADD, 1, BATCH_UNKNOWN, 0, 0);

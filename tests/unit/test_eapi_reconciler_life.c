@@ -162,6 +162,26 @@ static void test_old_reading(void **state _unused_)
 	teardown(&w);
 }
 
+/* A reading that was under way while a flow was written shows what was there before. */
+static void test_overtaken_reading(void **state _unused_)
+{
+	struct world w;
+	uint64_t begin;
+
+	setup(&w, "");
+	place(&w, 2);
+	read_flows(&w, 1, 3, "Flow programmed", NEXTHOP, 5, true);
+	begin = w.now;
+	wish(&w, 1, 10, OTHER);
+	batch(&w, BATCH_ADD, 1, BATCH_DONE, 0, 0);
+	wish(&w, 2, 11, NULL);
+	batch(&w, BATCH_DELETE, 1, BATCH_DONE, 0, 0);
+	read_at(&w, begin, 1, 3, "Flow programmed", NEXTHOP, 5, true);
+	batch(&w, BATCH_ADD, 0, BATCH_DONE, 0, 0);
+	assert_string_equal(state_of(&w, 2, NULL), "absent");
+	teardown(&w);
+}
+
 static void test_unresolved_and_dry(void **state _unused_)
 {
 	struct world w;
@@ -231,6 +251,7 @@ int main(void)
 		cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_waits_for_neighbour),
 		cmocka_unit_test(test_old_reading),
+		cmocka_unit_test(test_overtaken_reading),
 		cmocka_unit_test(test_unresolved_and_dry),
 		cmocka_unit_test(test_odd_model),
 		cmocka_unit_test(test_shut_down),

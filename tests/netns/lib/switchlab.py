@@ -95,6 +95,14 @@ class SwitchLab(Lab):
         four, six = ("12.12.12.254", "fd00:12::fe") if which == "sw" else ("12.13.0.254", "fd00:13::fe")
         self.ip("c", f"route replace default via {four}", f"route replace ::/0 via {six}")
 
+    def answers_via(self, which):
+        """The servers' answers take the switch, as they do from the beginning, or the gateway (with shared)."""
+        for server in self.servers:
+            net4 = self.address_of(server).rsplit(".", 1)[0]
+            net6 = self.address_of(server, 6).rsplit(":", 1)[0]
+            self.ip(server, f"route replace default via {net4}.{'254' if which == 'sw' else '253'}",
+                    f"route replace ::/0 via {net6}:{'fe' if which == 'sw' else 'fd'}")
+
     def _server(self):
         n = len(self.servers) + 1
         net4, host, port = {1: ("34.34.34", 4, 43), 2: ("23.23.23", 3, 42)}.get(n, (f"45.45.{n}", 10 + n, 41 + n))
