@@ -24,7 +24,7 @@ struct eapi {
 	struct http *http;
 	struct agent *agents[SWITCHES_MAX];
 	struct seam *seams[SWITCHES_MAX];
-	struct event *ev_watchdog, *ev_signals[3];
+	struct event *ev_watchdog, *ev_signals[4];
 };
 
 enum { OPT_CONFIG = 256, OPT_SOCKET, OPT_LOG_LEVEL, OPT_CHECK, OPT_HELP, OPT_VERSION };
@@ -144,6 +144,9 @@ static void on_signal(evutil_socket_t number, short what _unused_, void *arg)
 {
 	struct eapi *x = arg;
 
+	/* A library's write to a peer that is gone: the error is enough. */
+	if (number == SIGPIPE)
+		return;
 	if (number == SIGHUP) {
 		reload(x);
 		return;
@@ -159,12 +162,10 @@ static void on_watchdog(evutil_socket_t fd _unused_, short what _unused_, void *
 
 static int loop_open(struct eapi *x, struct err *e)
 {
-	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE };
 	uint64_t watchdog = notify_watchdog_us() / 3;
 	struct timeval tv = { .tv_sec = (time_t)(watchdog / 1000000), .tv_usec = (suseconds_t)(watchdog % 1000000) };
 
-	/* flowpind may end between a look at its socket and the write to it, and evbuffer_write() cannot be told MSG_NOSIGNAL. */
-	signal(SIGPIPE, SIG_IGN);
 	x->base = event_base_new();
 	if (!x->base)
 		return err_set(e, -ENOMEM, "no event loop");

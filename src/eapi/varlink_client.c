@@ -5,7 +5,10 @@
 #include <event2/buffer.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
+
+#define FLUSH_PIECES 16
 
 struct varlink {
 	int fd;
@@ -47,8 +50,12 @@ static void lose(struct varlink *v)
 /* -EPIPE: nobody is there any more. */
 static int flush(struct varlink *v)
 {
+	struct evbuffer_iovec iov[FLUSH_PIECES];
+
 	while (evbuffer_get_length(v->out) > 0) {
-		int n = evbuffer_write(v->out, v->fd);
+		int k = evbuffer_peek(v->out, -1, NULL, iov, FLUSH_PIECES);
+		struct msghdr m = { .msg_iov = iov, .msg_iovlen = (size_t)(k < FLUSH_PIECES ? k : FLUSH_PIECES) };
+		ssize_t n = sendmsg(v->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -56,6 +63,7 @@ static int flush(struct varlink *v)
 			return event_add(v->write, NULL) < 0 ? -ENOMEM : 0;
 		if (n <= 0)
 			return -EPIPE;
+		evbuffer_drain(v->out, (size_t)n);
 	}
 	return 0;
 }

@@ -103,21 +103,4 @@ def under_way(prefix):
         wait_until(lambda: lab.pinned(pool), 20, "connections of later are pinned, each on its own server")
 
 
-@case("a single nexthop is replaced by another")
-def single():
-    """Between two readings of the switch; there was no question to be asked."""
-    with SwitchLab(3) as lab:
-        lab.announce(["s1"])
-        beside = begin(lab, poll="2s")
-        wait_until(lambda: any(n["named"] for n in beside.switch()["nexthops"]), 10, "the nexthop is known")
-        truth, pool = {}, TcpPool(lab, 0)
-        for servers in (["s1"], ["s2"], ["s2", "s3"], ["s3"]):
-            lab.announce(servers)
-            pool.open(100)
-            truth.update(where(pool))
-            pool.end(reset=True)
-        equal(set(truth.values()), {"s1", "s2", "s3"}, "each connection went where the route said")
-        judge(lab, beside, truth)
-
-
 main()

@@ -97,9 +97,12 @@ def independent():
         wait_until(lambda: len(lab.programmed2()) == 50, 10, "place = established, max-flows = 50: the second has 50", poll=0.1)
         on = {(6, f.src, f.sport): f.server for f in pool.flows}
         check(all(on.get(k) == v for k, v in lab.programmed2().items()), "each on its own server")
-        rows = [{s["name"]: s["state"] for s in beside.shown(f)["flow"]["switches"]} for f in pool.flows[:60]]
-        check(all(r[SWITCH] == "programmed" for r in rows) and {r[OTHER] for r in rows} <= {"programmed", "not placed"},
-              "flowpin show tells of each switch by itself", rows[:5])
+
+        def shown():
+            rows = [{s["name"]: s["state"] for s in beside.shown(f)["flow"]["switches"]} for f in pool.flows[:40]]
+            return all(r[SWITCH] == "programmed" for r in rows) and {r[OTHER] for r in rows} <= {"programmed", "not placed"}
+
+        wait_until(shown, 5, "flowpin show tells of each switch by itself", poll=0.2)
         wait_until(lambda: (status(beside, SWITCH)["programmed"], status(beside, OTHER)["programmed"],
                             status(beside, OTHER)["not_placed"]) == (200, 50, 150), 5, "as does flowpin switches", poll=0.1)
 
