@@ -119,9 +119,9 @@ benches: $(BENCHES)
 deps: ## install the Debian packages that are missing (list: packages.txt)
 	$(Q)tests/install-packages packages.txt
 
-check: deps ## install what is missing, build, run every test
+check: deps ## install what is missing, build, run the tests (LONG=1: the long ones of the switch side, too)
 	$(Q)$(MAKE) --no-print-directory tests
-	$(Q)BUILD=$(BUILD) tests/run $(TESTS)
+	$(Q)BUILD=$(BUILD) LONG=$(LONG) tests/run $(TESTS)
 
 demo: deps ## a client, a gateway and BGP servers in namespaces: without and with flowpin
 	$(Q)$(MAKE) --no-print-directory all

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# long
 """The switch reboots, its DirectFlow agent restarts, daemons are killed, in any order, while flows come and go. SEED=n repeats an order.
 
 The route does not change meanwhile, so a fault that empties the table moves nothing by itself: whatever breaks was broken by us."""
