@@ -75,6 +75,8 @@ class Others:
         text += "".join(f"add rule inet later after {r}\n" for r in after)
         text += "".join(f"add rule inet others last {r}\n" for r in last)
         self.lab.nft("gw", text)
+        # The hooks are exchanged one after another: a late ACK may meet the last one without having met the first.
+        self.lab.run("gw", "nft reset counters table inet others")
 
     def change(self, packet):
         """From now on other bits in the packet mark."""
