@@ -41,7 +41,8 @@ static const struct option options[] = {
 
 static const char usage[] =
 	"Usage: flowpin-eapi [OPTION...]\n"
-	"Mirrors flowpind's pins into the DirectFlow tables of Arista switches. Runs in the foreground.\n\n"
+	"Mirrors flowpind's pins into the DirectFlow tables of Arista switches. Runs in the "
+	"foreground.\n\n"
 	"  --config FILE      the configuration (" FLOWPIN_CONFIG_PATH ")\n"
 	"  --socket PATH      flowpind's socket for its daemons (" FLOWPIN_DAEMON_PATH ")\n"
 	"  --log-level LEVEL  error, warning, notice, info or debug (info)\n"
@@ -65,7 +66,10 @@ static int parse(int argc, char **argv, struct arguments *a)
 			break;
 		case OPT_LOG_LEVEL:
 			if (log_level_parse(optarg, &level) < 0) {
-				fprintf(stderr, "flowpin-eapi: %s is no log level (error, warning, notice, info, debug)\n", optarg);
+				fprintf(stderr,
+					"flowpin-eapi: %s is no log level (error, warning, notice, "
+					"info, debug)\n",
+					optarg);
 				return FLOWPIN_EXIT_FAILED;
 			}
 			log_set_level(level);
@@ -85,7 +89,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "flowpin-eapi: %s is not an option; see flowpin-eapi --help\n", argv[optind]);
+		fprintf(stderr, "flowpin-eapi: %s is not an option; see flowpin-eapi --help\n",
+			argv[optind]);
 		return FLOWPIN_EXIT_FAILED;
 	}
 	return -1;
@@ -107,7 +112,8 @@ static int switches_open(struct eapi *x, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "libcurl does not start");
 	for (size_t i = 0; i < x->config->n_switches; i++) {
-		r = agent_new(x->base, x->http, x->config, &x->config->switches[i], &x->agents[i], e);
+		r = agent_new(x->base, x->http, x->config, &x->config->switches[i], &x->agents[i],
+			      e);
 		if (r < 0)
 			return r;
 		r = seam_new(x->base, x->arguments.socket_path, x->agents[i], &x->seams[i]);
@@ -164,7 +170,8 @@ static int loop_open(struct eapi *x, struct err *e)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE };
 	uint64_t watchdog = notify_watchdog_us() / 3;
-	struct timeval tv = { .tv_sec = (time_t)(watchdog / 1000000), .tv_usec = (suseconds_t)(watchdog % 1000000) };
+	struct timeval tv = { .tv_sec = (time_t)(watchdog / 1000000),
+			      .tv_usec = (suseconds_t)(watchdog % 1000000) };
 
 	x->base = event_base_new();
 	if (!x->base)
@@ -215,7 +222,8 @@ static int run(struct eapi *x, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct eapi x = { .arguments = { .config_path = FLOWPIN_CONFIG_PATH, .socket_path = FLOWPIN_DAEMON_PATH } };
+	struct eapi x = { .arguments = { .config_path = FLOWPIN_CONFIG_PATH,
+					 .socket_path = FLOWPIN_DAEMON_PATH } };
 	struct err e = { 0 };
 	int r;
 
@@ -224,7 +232,8 @@ int main(int argc, char **argv)
 		return r;
 	r = config_load(x.arguments.config_path, &x.config, &e);
 	if (r == 0 && x.arguments.check)
-		printf("%s: %zu switches, in order\n", x.arguments.config_path, x.config->n_switches);
+		printf("%s: %zu switches, in order\n", x.arguments.config_path,
+		       x.config->n_switches);
 	else if (r == 0)
 		r = run(&x, &e);
 	stop(&x);

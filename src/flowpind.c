@@ -8,14 +8,29 @@
 
 enum mode { MODE_RUN, MODE_CHECK, MODE_RELAX, MODE_TEARDOWN };
 
-enum { OPT_CONFIG = 256, OPT_SOCKET, OPT_LOG_LEVEL, OPT_CHECK, OPT_RELAX, OPT_TEARDOWN, OPT_NO_OWNER, OPT_HELP, OPT_VERSION };
+enum {
+	OPT_CONFIG = 256,
+	OPT_SOCKET,
+	OPT_LOG_LEVEL,
+	OPT_CHECK,
+	OPT_RELAX,
+	OPT_TEARDOWN,
+	OPT_NO_OWNER,
+	OPT_HELP,
+	OPT_VERSION
+};
 
 static const struct option options[] = {
-	{ "config", required_argument, NULL, OPT_CONFIG }, { "socket", required_argument, NULL, OPT_SOCKET },
-	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL }, { "check", no_argument, NULL, OPT_CHECK },
-	{ "relax", no_argument, NULL, OPT_RELAX }, { "teardown", no_argument, NULL, OPT_TEARDOWN },
-	{ "no-owner", no_argument, NULL, OPT_NO_OWNER }, { "help", no_argument, NULL, OPT_HELP },
-	{ "version", no_argument, NULL, OPT_VERSION }, { 0 },
+	{ "config", required_argument, NULL, OPT_CONFIG },
+	{ "socket", required_argument, NULL, OPT_SOCKET },
+	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "relax", no_argument, NULL, OPT_RELAX },
+	{ "teardown", no_argument, NULL, OPT_TEARDOWN },
+	{ "no-owner", no_argument, NULL, OPT_NO_OWNER },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ 0 },
 };
 
 static const char usage[] =
@@ -26,7 +41,8 @@ static const char usage[] =
 	"  --log-level LEVEL  error, warning, notice, info or debug (info)\n"
 	"  --check            read and check the configuration, and end\n"
 	"  --relax            remove overrides and blackholes of a daemon that is gone, and end\n"
-	"  --teardown         remove everything of ours from the kernel, without a daemon, and end\n"
+	"  --teardown         remove everything of ours from the kernel, without a daemon, and "
+	"end\n"
 	"  --no-owner         do without table ownership, as on kernels before 6.9\n"
 	"  --version          print the version, and end\n"
 	"  --help             this text\n";
@@ -52,7 +68,10 @@ static int parse(int argc, char **argv, struct arguments *a)
 			break;
 		case OPT_LOG_LEVEL:
 			if (log_level_parse(optarg, &level) < 0) {
-				fprintf(stderr, "flowpind: %s is no log level (error, warning, notice, info, debug)\n", optarg);
+				fprintf(stderr,
+					"flowpind: %s is no log level (error, warning, notice, "
+					"info, debug)\n",
+					optarg);
 				return FLOWPIN_EXIT_FAILED;
 			}
 			log_set_level(level);
@@ -81,7 +100,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "flowpind: %s is not an option; see flowpind --help\n", argv[optind]);
+		fprintf(stderr, "flowpind: %s is not an option; see flowpind --help\n",
+			argv[optind]);
 		return FLOWPIN_EXIT_FAILED;
 	}
 	return -1;
@@ -89,7 +109,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 
 int main(int argc, char **argv)
 {
-	struct arguments a = { .daemon = { .config_path = FLOWPIN_CONFIG_PATH, .socket_path = FLOWPIN_CONTROL_PATH } };
+	struct arguments a = { .daemon = { .config_path = FLOWPIN_CONFIG_PATH,
+					   .socket_path = FLOWPIN_CONTROL_PATH } };
 	_cleanup_(config_freep) struct config *config = NULL;
 	struct err e = { 0 };
 	int r;

@@ -3,13 +3,14 @@
 
 #include <stdint.h>
 
-/* What flowpin-mirror hands to flowpind over the SOCK_SEQPACKET socket mirror.sock (beside daemon.sock): packets of a header and up to
- * MIRROR_RECORDS_MAX records, in host byte order (both run on the same machine), without padding. */
+/* What flowpin-mirror hands to flowpind over the SOCK_SEQPACKET socket mirror.sock (beside
+ * daemon.sock): packets of a header and up to MIRROR_RECORDS_MAX records, in host byte order (both
+ * run on the same machine), without padding. */
 
 #define FLOWPIN_MIRROR_PATH "/run/flowpin/mirror.sock"
-#define MIRROR_MAGIC 0x46504d31u /* "FPM1" */
-#define MIRROR_RECORDS_MAX 256
-#define MIRROR_SWITCH_MAX 16 /* bytes of a switch's name with its NUL */
+#define MIRROR_MAGIC	    0x46504d31u /* "FPM1" */
+#define MIRROR_RECORDS_MAX  256
+#define MIRROR_SWITCH_MAX   16 /* bytes of a switch's name with its NUL */
 #define MIRROR_DROP_REASONS 16
 
 enum mirror_flags {

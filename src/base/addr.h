@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include "base/macros.h"
 
-/* An IP address. `family` is AF_INET, AF_INET6 or 0 (none); the bytes are in network order, four of them used by IPv4,
- * the rest zero, so that structs compare with memcmp. */
+/* An IP address. `family` is AF_INET, AF_INET6 or 0 (none); the bytes are in network order, four of
+ * them used by IPv4, the rest zero, so that structs compare with memcmp. */
 struct ip_addr {
 	uint8_t family;
 	uint8_t bytes[16];
@@ -19,7 +19,7 @@ struct ip_prefix {
 	uint8_t len;
 };
 
-#define IP_ADDR_TEXT 48   /* room for an address as text with its NUL */
+#define IP_ADDR_TEXT   48 /* room for an address as text with its NUL */
 #define IP_PREFIX_TEXT 52 /* the same for a prefix */
 
 /* 4 or 16. */
@@ -29,10 +29,12 @@ uint8_t ip_family_bits(uint8_t family);
 
 /* Reads dotted quad or IPv6 text. -EINVAL for anything else. */
 int ip_addr_parse(const char *text, struct ip_addr *ret_addr) _must_check_;
-/* Reads "ADDR" (a host) or "ADDR/LEN". -EINVAL for bad text; -EADDRNOTAVAIL when bits behind LEN are set. */
+/* Reads "ADDR" (a host) or "ADDR/LEN". -EINVAL for bad text; -EADDRNOTAVAIL when bits behind LEN
+ * are set. */
 int ip_prefix_parse(const char *text, struct ip_prefix *ret_prefix) _must_check_;
 
-/* Write text into buf (IP_ADDR_TEXT / IP_PREFIX_TEXT bytes) and return buf. A family of 0 gives "". */
+/* Write text into buf (IP_ADDR_TEXT / IP_PREFIX_TEXT bytes) and return buf. A family of 0 gives "".
+ */
 const char *ip_addr_format(const struct ip_addr *a, char *buf);
 const char *ip_prefix_format(const struct ip_prefix *p, char *buf);
 

@@ -8,8 +8,8 @@
 static enum log_level max_level = LOG_LEVEL_INFO;
 
 static const char *const names[] = {
-	[LOG_LEVEL_ERROR] = "error",	 [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_NOTICE] = "notice",
-	[LOG_LEVEL_INFO] = "info",	 [LOG_LEVEL_DEBUG] = "debug",
+	[LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_NOTICE] = "notice",
+	[LOG_LEVEL_INFO] = "info",   [LOG_LEVEL_DEBUG] = "debug",
 };
 
 int log_level_parse(const char *text, enum log_level *ret_level)

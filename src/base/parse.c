@@ -44,7 +44,8 @@ struct unit {
 	uint64_t factor;
 };
 
-static int parse_scaled(const char *text, const struct unit *units, size_t n, uint64_t max, uint64_t *ret_value)
+static int parse_scaled(const char *text, const struct unit *units, size_t n, uint64_t max,
+			uint64_t *ret_value)
 {
 	const char *end;
 	uint64_t v;
@@ -67,7 +68,7 @@ static int parse_scaled(const char *text, const struct unit *units, size_t n, ui
 int parse_duration_ms(const char *text, uint64_t *ret_ms)
 {
 	static const struct unit units[] = {
-		{ "", 1000 },	 { "ms", 1 },	       { "s", 1000 },
+		{ "", 1000 },	{ "ms", 1 },	  { "s", 1000 },
 		{ "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
 	};
 
@@ -91,15 +92,20 @@ int parse_size(const char *text, uint32_t *ret_size)
 
 const char *duration_format(uint64_t ms, char *buf)
 {
-	static const struct unit units[] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 } };
+	static const struct unit units[] = {
+		{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 }
+	};
 	size_t i = 0;
 
 	while (i + 1 < ARRAY_SIZE(units) && ms < units[i].factor)
 		i++;
 	if (i + 1 < ARRAY_SIZE(units) - 1 && (ms % units[i].factor) / units[i + 1].factor > 0)
-		snprintf(buf, DURATION_TEXT, "%llu%s %llu%s", (unsigned long long)(ms / units[i].factor), units[i].name,
-			 (unsigned long long)(ms % units[i].factor / units[i + 1].factor), units[i + 1].name);
+		snprintf(buf, DURATION_TEXT, "%llu%s %llu%s",
+			 (unsigned long long)(ms / units[i].factor), units[i].name,
+			 (unsigned long long)(ms % units[i].factor / units[i + 1].factor),
+			 units[i + 1].name);
 	else
-		snprintf(buf, DURATION_TEXT, "%llu%s", (unsigned long long)(ms / units[i].factor), units[i].name);
+		snprintf(buf, DURATION_TEXT, "%llu%s", (unsigned long long)(ms / units[i].factor),
+			 units[i].name);
 	return buf;
 }

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include "base/macros.h"
 
-/* A growing string. Zero-initialised is empty. An allocation that fails sets `failed` and drops what follows: check
- * once at the end. */
+/* A growing string. Zero-initialised is empty. An allocation that fails sets `failed` and drops
+ * what follows: check once at the end. */
 struct strbuf {
 	char *data; /* NUL-terminated once anything was added */
 	size_t len, cap;
@@ -16,7 +16,8 @@ void strbuf_add(struct strbuf *b, const char *data, size_t len);
 void strbuf_adds(struct strbuf *b, const char *text);
 void strbuf_addf(struct strbuf *b, const char *fmt, ...) _printf_(2, 3);
 
-/* Adds `text` as a JSON string with its quotes; bytes that are not printable ASCII are escaped as \u00XX. */
+/* Adds `text` as a JSON string with its quotes; bytes that are not printable ASCII are escaped as
+ * \u00XX. */
 void strbuf_add_json(struct strbuf *b, const char *text);
 
 /* Empties it and keeps the memory. */

@@ -47,7 +47,8 @@ static int teardown_ask(const struct cli *cli)
 	if (r != 0)
 		return r;
 	fprintf(stderr,
-		"This unpins %s flow%s, removes everything of flowpin from the kernel and ends flowpind.\n"
+		"This unpins %s flow%s, removes everything of flowpin from the kernel and ends "
+		"flowpind.\n"
 		"Go on? [y/N] ",
 		text_number(flows, n), text_plural(flows));
 	if (fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y'))

@@ -8,16 +8,16 @@
 
 static void add_row(struct table *t, struct json_object *s)
 {
-	static const char *const counts[] = { "desired",   "programmed", "pending",   "rejected",
-					      "adopted",   "foreign",	 "uncertain", "not_placed" };
+	static const char *const counts[] = { "desired", "programmed", "pending",   "rejected",
+					      "adopted", "foreign",    "uncertain", "not_placed" };
 	bool reachable = js_bool(s, "reachable");
 	char n[TEXT_NUMBER], d[DURATION_TEXT];
 
 	table_add(t, "%s", js_text(s, "name"));
 	table_add_colour(t, reachable ? "32" : "31", "%s",
-			 reachable		   ? "yes"
+			 reachable		  ? "yes"
 			 : js_bool(s, "attached") ? "no"
-						   : "no daemon");
+						  : "no daemon");
 	table_add(t, "%s", js_text(s, "model"));
 	table_add(t, "%s", js_text(s, "version"));
 	table_add(t, "%s%s", js_text(s, "place"), js_bool(s, "dry_run") ? " (dry run)" : "");
@@ -47,7 +47,8 @@ static void print_details(struct json_object *s)
 	printf("\n%s\n", js_text(s, "name"));
 	if (*js_text(s, "sentence"))
 		printf("  %s\n", js_text(s, "sentence"));
-	if (*js_text(s, "last_error") && strcmp(js_text(s, "last_error"), js_text(s, "sentence")) != 0)
+	if (*js_text(s, "last_error") &&
+	    strcmp(js_text(s, "last_error"), js_text(s, "sentence")) != 0)
 		printf("  last error: %s\n", js_text(s, "last_error"));
 	for (size_t i = 0; i < js_len(s, "nexthops"); i++) {
 		struct json_object *n = js_at(s, "nexthops", i);
@@ -64,8 +65,8 @@ static void print_details(struct json_object *s)
 		return;
 	printf("  mirror: zone %" PRId64 ", %" PRId64 " of %" PRId64 " flows, %" PRId64
 	       " records, %" PRId64 " waiting for their nexthop%s\n",
-	       js_int(m, "zone"), js_int(m, "flows"), js_int(m, "max_flows"),
-	       js_int(m, "records"), js_int(m, "asking"),
+	       js_int(m, "zone"), js_int(m, "flows"), js_int(m, "max_flows"), js_int(m, "records"),
+	       js_int(m, "asking"),
 	       js_bool(m, "connected") ? "" : "; flowpin-mirror is not connected");
 	print_reasons(m, "dropped", "mirrored packets that became no flow:");
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/cli.h"
 
-#define NEXTHOP_HELP                                                                                     \
-	"NEXTHOP is ADDRESS, ADDRESS%INTERFACE or %INTERFACE, as `flowpin nexthops` shows it; without\n" \
+#define NEXTHOP_HELP                                                                               \
+	"NEXTHOP is ADDRESS, ADDRESS%INTERFACE or %INTERFACE, as `flowpin nexthops` shows it; "    \
+	"without\n"                                                                                \
 	"SERVICE it is meant in every service that has it.\n"
 
 static const struct cli_command commands[] = {
@@ -17,9 +18,9 @@ static const struct cli_command commands[] = {
 	{ "switches", "", "the switches, and what each of them really holds",
 	  "With --json: one object with the array \"switches\".\n", CLI_JSON, 0, 0, cmd_switches },
 	{ "drain", "NEXTHOP [SERVICE]", "keep new flows off a nexthop; the flows that it has stay",
-	  NEXTHOP_HELP
-	  "--wait ends with 0 when the last flow has ended, or with 3 at the deadline, with the flows that\n"
-	  "are left printed. Interrupting it ends the waiting, not the drain.\n",
+	  NEXTHOP_HELP "--wait ends with 0 when the last flow has ended, or with 3 at the "
+		       "deadline, with the flows that\n"
+		       "are left printed. Interrupting it ends the waiting, not the drain.\n",
 	  CLI_JSON | CLI_WAIT | CLI_DEADLINE | CLI_RELEASE_AT, 1, 2, cmd_drain },
 	{ "undrain", "NEXTHOP [SERVICE]", "take a drain or a release back", NEXTHOP_HELP, CLI_JSON,
 	  1, 2, cmd_undrain },

@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 #include "core/service.h"
 
-#define WORDS_MAX 40
+#define WORDS_MAX  40
 #define WORDS_SIZE 2048 /* of all words together */
 
 static int put_prefix(struct json_object *o, const char *key, const char *text)
@@ -111,10 +111,12 @@ static const struct word {
 const char *filter_help(void)
 {
 	return "FILTER is any of these words, each with its value; a flow must match them all:\n"
-	       "  src ADDR[/LEN]  dst ADDR[/LEN]  sport PORT  dport PORT  proto tcp|udp|sctp  zone N\n"
+	       "  src ADDR[/LEN]  dst ADDR[/LEN]  sport PORT  dport PORT  proto tcp|udp|sctp  zone "
+	       "N\n"
 	       "  service NAME  nexthop ADDR[%IF]|%IF  state active|draining|dead|unreachable\n"
 	       "  witness conntrack|pin (what proves that it lives)\n"
-	       "or a flow as it is printed: tcp 12.12.12.1:30001 1.1.1.1:80, udp [2001:db8::2]:53 ...\n";
+	       "or a flow as it is printed: tcp 12.12.12.1:30001 1.1.1.1:80, udp [2001:db8::2]:53 "
+	       "...\n";
 }
 
 /* "1.1.1.1:80" or "[2001:db8::1]:80". */
@@ -180,10 +182,10 @@ static int word_parse(struct json_object *o, const char *name, const char *value
 			return err_set(e, -EINVAL, "\"%s\" is not %s", value, w->is);
 		return 0;
 	}
-	return err_set(
-		e, -EINVAL,
-		"\"%s\" is no word of a filter (src dst sport dport proto service nexthop state zone witness)",
-		name);
+	return err_set(e, -EINVAL,
+		       "\"%s\" is no word of a filter (src dst sport dport proto service nexthop "
+		       "state zone witness)",
+		       name);
 }
 
 /* Splits the arguments at blanks, into `words_` which point into `buf`. Returns how many there are.

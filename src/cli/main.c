@@ -97,16 +97,19 @@ static void print_help(void)
 	char left[40];
 
 	printf("Usage: flowpin [--socket PATH] [COMMAND [ARGUMENT ...]]\n\n"
-	       "Asks and steers flowpind, which keeps flows on the ECMP nexthop that they started on.\n"
+	       "Asks and steers flowpind, which keeps flows on the ECMP nexthop that they started "
+	       "on.\n"
 	       "Without a command: status.\n\n");
 	for (const struct cli_command *c = cli_commands(); c->name; c++) {
 		snprintf(left, sizeof(left), "%s %s", c->name, c->args);
 		printf("  %-26s %s\n", left, c->help);
 	}
-	printf("\n`flowpin COMMAND --help` says more. With --json status, nexthops and show print one object; flows,\n"
+	printf("\n`flowpin COMMAND --help` says more. With --json status, nexthops and show print "
+	       "one object; flows,\n"
 	       "verify and monitor one object per line. --socket: default " FLOWPIN_CONTROL_PATH
 	       ".\n"
-	       "Exit status: 0; 1 differences found, or refused; 2 could not be done; 3 a drain's deadline came.\n");
+	       "Exit status: 0; 1 differences found, or refused; 2 could not be done; 3 a drain's "
+	       "deadline came.\n");
 }
 
 int cmd_help(struct cli *cli _unused_, int argc, char **argv)

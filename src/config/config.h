@@ -6,8 +6,9 @@
 #include "config/switch_config.h"
 #include "core/service.h"
 
-#define CONFIG_FILE_MAX (1024 * 1024) /* bytes */
-#define CONFIG_INSTANCE_MAX 12	      /* with its NUL; so that names of flows stay within 64 characters */
+#define CONFIG_FILE_MAX	    (1024 * 1024) /* bytes */
+#define CONFIG_INSTANCE_MAX 12 /* with its NUL; so that names of flows stay within 64 characters   \
+				*/
 #define CONFIG_PREFIX_MAX (CONFIG_INSTANCE_MAX + 4)
 
 /* The configuration of flowpind, as read: immutable after config_load(). */
@@ -44,7 +45,8 @@ struct config {
 
 /* The switch of that name, or NULL. */
 const struct switch_config *config_switch(const struct config *c, const char *name);
-/* What the names of our flows in switches begin with: "fp-<instance>-", in buf (CONFIG_PREFIX_MAX bytes). */
+/* What the names of our flows in switches begin with: "fp-<instance>-", in buf (CONFIG_PREFIX_MAX
+ * bytes). */
 const char *config_flow_prefix(const struct config *c, char *buf);
 
 /* Reads and checks a configuration file. On failure *e holds "FILE:LINE: reason" (FILE alone where

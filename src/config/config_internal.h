@@ -9,7 +9,7 @@
 
 #define CONFIG_SERVICES_MAX 64
 #define CONFIG_PREFIXES_MAX 256 /* per service */
-#define CONFIG_RANGES_MAX 64	/* port ranges per service */
+#define CONFIG_RANGES_MAX   64	/* port ranges per service */
 
 /* The setting that is put behind the text; it is found at the top level only when everything before
  * it was complete. */
@@ -27,8 +27,8 @@ struct config_reader {
 	const cfg_t *section; /* the service or switch section being read */
 	size_t cap_services, cap_prefixes, cap_ports, cap_ids, cap_switches;
 	struct switch_mirror mirror; /* the mirror section being read */
-	uint32_t id;	   /* of the nexthop section being read, 0 none yet */
-	int id_lines[256]; /* where each id was given, 0 nowhere */
+	uint32_t id;		     /* of the nexthop section being read, 0 none yet */
+	int id_lines[256];	     /* where each id was given, 0 nowhere */
 };
 
 /* Sets "NAME:LINE: sentence" unless there is one already. Returns -1, for libconfuse. */
@@ -60,21 +60,36 @@ int config_set_id(struct config_reader *rd, cfg_t *cfg, const struct config_opti
 int config_close_service(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt);
 int config_close_nexthop(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt);
 
-/* config_switch.c: what stands in a switch and its mirror; o->offset is within struct switch_config or switch_mirror. */
-int config_switch_duration(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_bool(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_text(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_name(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_lines(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_word(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_addr(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_key(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_zone(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_protocol(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_payload(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_switch_url(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
-int config_set_instance(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value);
+/* config_switch.c: what stands in a switch and its mirror; o->offset is within struct switch_config
+ * or switch_mirror. */
+int config_switch_duration(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			   const char *value);
+int config_switch_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value);
+int config_switch_bool(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value);
+int config_switch_text(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value);
+int config_switch_name(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value);
+int config_switch_lines(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			const char *value);
+int config_switch_word(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value);
+int config_switch_addr(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value);
+int config_switch_key(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		      const char *value);
+int config_switch_zone(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value);
+int config_switch_protocol(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			   const char *value);
+int config_switch_payload(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			  const char *value);
+int config_switch_url(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		      const char *value);
+int config_set_instance(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			const char *value);
 int config_close_mirror(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt);
 int config_close_switch(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt);
 

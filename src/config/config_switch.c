@@ -45,10 +45,14 @@ static const struct switch_config defaults = {
 	.lookup = true,
 	.vrf = "default",
 	.lookup_prefix = { .n = 1, .line = { "enable" } },
-	.lookup4 = "show load-balance destination ip ingress-interface {ingress} src-ipv4-address {src} "
-		   "dst-ipv4-address {dst} ip-protocol {proto} src-l4-port {sport} dst-l4-port {dport}",
-	.lookup6 = "show load-balance destination ip ingress-interface {ingress} src-ipv6-address {src} "
-		   "dst-ipv6-address {dst} ip-protocol {proto} src-l4-port {sport} dst-l4-port {dport}",
+	.lookup4 = "show load-balance destination ip ingress-interface {ingress} src-ipv4-address "
+		   "{src} "
+		   "dst-ipv4-address {dst} ip-protocol {proto} src-l4-port {sport} dst-l4-port "
+		   "{dport}",
+	.lookup6 = "show load-balance destination ip ingress-interface {ingress} src-ipv6-address "
+		   "{src} "
+		   "dst-ipv6-address {dst} ip-protocol {proto} src-l4-port {sport} dst-l4-port "
+		   "{dport}",
 	.lookup_key = "outputIntf",
 	.lookup_failure = "unable",
 	.lookup_batch = 50,
@@ -82,7 +86,8 @@ static struct switch_config *switch_of(struct config_reader *rd, const cfg_t *se
 		return &c->switches[c->n_switches - 1];
 	if (!name_valid(section->title)) {
 		config_fail(rd, section->line,
-			    "'%.60s' is no name for a switch (1 to %d letters, digits, '_', '.' and '-')",
+			    "'%.60s' is no name for a switch (1 to %d letters, digits, '_', '.' "
+			    "and '-')",
 			    section->title, SWITCH_NAME_MAX - 1);
 		return NULL;
 	}
@@ -103,7 +108,8 @@ static struct switch_config *switch_of(struct config_reader *rd, const cfg_t *se
 	return &list[c->n_switches++];
 }
 
-/* Where this option's value belongs. A mirror's settings are read before the section around it is closed. */
+/* Where this option's value belongs. A mirror's settings are read before the section around it is
+ * closed. */
 static void *target_of(struct config_reader *rd, const cfg_t *cfg, const struct config_option *o)
 {
 	char *base;
@@ -115,14 +121,16 @@ static void *target_of(struct config_reader *rd, const cfg_t *cfg, const struct 
 	return base ? base + o->offset : NULL;
 }
 
-int config_switch_duration(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_duration(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			   const char *value)
 {
 	uint32_t *at = target_of(rd, cfg, o);
 
 	return at ? config_read_duration(rd, cfg, o, value, at) : -1;
 }
 
-int config_switch_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value)
 {
 	uint32_t *at = target_of(rd, cfg, o), size = 0;
 	int r;
@@ -131,28 +139,32 @@ int config_switch_size(struct config_reader *rd, cfg_t *cfg, const struct config
 		return -1;
 	r = o->min == 0 && strcmp(value, "0") == 0 ? 0 : parse_size(value, &size);
 	if (r == -EINVAL)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is not a size (a number, or one with k or M)", o->name,
-				   value);
+		return config_fail(rd, cfg->line,
+				   "%s: '%.60s' is not a size (a number, or one with k or M)",
+				   o->name, value);
 	if (r < 0 || size < o->min || size > o->max)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is out of range (%u to %u)", o->name, value, o->min,
-				   o->max);
+		return config_fail(rd, cfg->line, "%s: '%.60s' is out of range (%u to %u)", o->name,
+				   value, o->min, o->max);
 	*at = size;
 	return 0;
 }
 
-int config_switch_bool(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_bool(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value)
 {
 	bool *at = target_of(rd, cfg, o);
 
 	if (!at)
 		return -1;
 	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is neither yes nor no", o->name, value);
+		return config_fail(rd, cfg->line, "%s: '%.60s' is neither yes nor no", o->name,
+				   value);
 	*at = strcmp(value, "yes") == 0;
 	return 0;
 }
 
-int config_switch_text(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_text(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value)
 {
 	char *at = target_of(rd, cfg, o);
 	size_t n = strlen(value);
@@ -160,22 +172,27 @@ int config_switch_text(struct config_reader *rd, cfg_t *cfg, const struct config
 	if (!at)
 		return -1;
 	if (n < o->min || n > o->max)
-		return config_fail(rd, cfg->line, "%s: the text has %zu characters, it must have %u to %u", o->name, n,
-				   o->min, o->max);
+		return config_fail(rd, cfg->line,
+				   "%s: the text has %zu characters, it must have %u to %u",
+				   o->name, n, o->min, o->max);
 	memset(at, 0, o->max + 1);
 	memcpy(at, value, n);
 	return 0;
 }
 
-int config_switch_name(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_name(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value)
 {
 	if (!name_valid(value))
-		return config_fail(rd, cfg->line, "%s: '%.60s' is no name (1 to %d letters, digits, '_', '.' and '-')",
-				   o->name, value, SWITCH_NAME_MAX - 1);
+		return config_fail(
+			rd, cfg->line,
+			"%s: '%.60s' is no name (1 to %d letters, digits, '_', '.' and '-')",
+			o->name, value, SWITCH_NAME_MAX - 1);
 	return config_switch_text(rd, cfg, o, value);
 }
 
-int config_switch_lines(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_lines(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			const char *value)
 {
 	struct switch_lines *at = target_of(rd, cfg, o);
 	size_t n = strlen(value);
@@ -191,7 +208,8 @@ int config_switch_lines(struct config_reader *rd, cfg_t *cfg, const struct confi
 	if (at->n == SWITCH_LINES)
 		return config_fail(rd, cfg->line, "%s: more than %d", o->name, SWITCH_LINES);
 	if (n >= SWITCH_LINE)
-		return config_fail(rd, cfg->line, "%s: a text is longer than %d characters", o->name, SWITCH_LINE - 1);
+		return config_fail(rd, cfg->line, "%s: a text is longer than %d characters",
+				   o->name, SWITCH_LINE - 1);
 	memcpy(at->line[at->n++], value, n + 1);
 	return 0;
 }
@@ -209,7 +227,8 @@ static const struct {
 };
 _Static_assert(sizeof(enum switch_place) == sizeof(uint32_t), "enums are written as numbers");
 
-int config_switch_word(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_word(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value)
 {
 	struct switch_config *s = switch_of(rd, cfg);
 	uint32_t *at = target_of(rd, cfg, o);
@@ -226,13 +245,15 @@ int config_switch_word(struct config_reader *rd, cfg_t *cfg, const struct config
 				return 0;
 			}
 		}
-		return config_fail(rd, cfg->line, "%s: '%.60s' is not one of its words (%s, %s%s)", o->name, value,
-				   words[i].words[0], words[i].words[1], words[i].words[2] ? ", ..." : "");
+		return config_fail(rd, cfg->line, "%s: '%.60s' is not one of its words (%s, %s%s)",
+				   o->name, value, words[i].words[0], words[i].words[1],
+				   words[i].words[2] ? ", ..." : "");
 	}
 	return -1;
 }
 
-int config_switch_addr(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_addr(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value)
 {
 	struct ip_addr *at = target_of(rd, cfg, o);
 
@@ -241,40 +262,46 @@ int config_switch_addr(struct config_reader *rd, cfg_t *cfg, const struct config
 	return 0;
 }
 
-int config_switch_key(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_key(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		      const char *value)
 {
 	if (parse_u32(value, 0, UINT32_MAX, &rd->mirror.key) < 0)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is not a number of 32 bits", o->name, value);
+		return config_fail(rd, cfg->line, "%s: '%.60s' is not a number of 32 bits", o->name,
+				   value);
 	rd->mirror.has_key = true;
 	return 0;
 }
 
-int config_switch_zone(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_zone(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		       const char *value)
 {
 	uint32_t zone;
 
 	if (parse_u32(value, 1, UINT16_MAX, &zone) < 0)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is not a number from 1 to %u", o->name, value,
-				   UINT16_MAX);
+		return config_fail(rd, cfg->line, "%s: '%.60s' is not a number from 1 to %u",
+				   o->name, value, UINT16_MAX);
 	rd->mirror.zone = (uint16_t)zone;
 	return 0;
 }
 
-int config_switch_protocol(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_protocol(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			   const char *value)
 {
 	uint32_t protocol;
 
 	if (parse_u32(value, 1, UINT16_MAX, &protocol) < 0)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is not a number from 1 to 0xffff", o->name, value);
+		return config_fail(rd, cfg->line, "%s: '%.60s' is not a number from 1 to 0xffff",
+				   o->name, value);
 	rd->mirror.protocol = (uint16_t)protocol;
 	return 0;
 }
 
-int config_switch_payload(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_payload(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			  const char *value)
 {
-	static const char *const payloads[] = {
-		[SWITCH_PAYLOAD_AUTO] = "auto", [SWITCH_PAYLOAD_ETHERNET] = "ethernet", [SWITCH_PAYLOAD_IP] = "ip"
-	};
+	static const char *const payloads[] = { [SWITCH_PAYLOAD_AUTO] = "auto",
+						[SWITCH_PAYLOAD_ETHERNET] = "ethernet",
+						[SWITCH_PAYLOAD_IP] = "ip" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(payloads); i++) {
 		if (strcmp(payloads[i], value) == 0) {
@@ -282,11 +309,13 @@ int config_switch_payload(struct config_reader *rd, cfg_t *cfg, const struct con
 			return 0;
 		}
 	}
-	return config_fail(rd, cfg->line, "%s: '%.60s' is none of auto, ethernet and ip", o->name, value);
+	return config_fail(rd, cfg->line, "%s: '%.60s' is none of auto, ethernet and ip", o->name,
+			   value);
 }
 
 /* libcurl would take more: user names, other protocols, fragments. */
-int config_switch_url(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_switch_url(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		      const char *value)
 {
 	static const char *const schemes[] = { "https://", "http://" };
 	const char *host = NULL;
@@ -297,7 +326,8 @@ int config_switch_url(struct config_reader *rd, cfg_t *cfg, const struct config_
 			host = value + strlen(schemes[i]);
 	n = host ? strcspn(host, "/") : 0;
 	if (n == 0 || strpbrk(value, "@#? \t\"'<>\\^`{|}"))
-		return config_fail(rd, cfg->line, "%s: '%.60s' is not https://HOST[:PORT]/PATH", o->name, value);
+		return config_fail(rd, cfg->line, "%s: '%.60s' is not https://HOST[:PORT]/PATH",
+				   o->name, value);
 	if (host[n] == '\0') {
 		char whole[SWITCH_TEXT];
 
@@ -307,7 +337,8 @@ int config_switch_url(struct config_reader *rd, cfg_t *cfg, const struct config_
 	return config_switch_text(rd, cfg, o, value);
 }
 
-int config_set_instance(struct config_reader *rd, cfg_t *cfg, const struct config_option *o, const char *value)
+int config_set_instance(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+			const char *value)
 {
 	size_t n = strlen(value);
 	bool good = n > 0 && n < CONFIG_INSTANCE_MAX;
@@ -316,8 +347,9 @@ int config_set_instance(struct config_reader *rd, cfg_t *cfg, const struct confi
 	for (size_t i = 0; good && i < n; i++)
 		good = isalnum((unsigned char)value[i]) || value[i] == '_';
 	if (!good)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is no name (1 to %d letters, digits and '_')", o->name,
-				   value, CONFIG_INSTANCE_MAX - 1);
+		return config_fail(rd, cfg->line,
+				   "%s: '%.60s' is no name (1 to %d letters, digits and '_')",
+				   o->name, value, CONFIG_INSTANCE_MAX - 1);
 	memset(rd->config->instance, 0, sizeof(rd->config->instance));
 	memcpy(rd->config->instance, value, n);
 	return 0;
@@ -326,7 +358,8 @@ int config_set_instance(struct config_reader *rd, cfg_t *cfg, const struct confi
 /* Whether a packet could be of both. */
 static bool mirror_same(const struct switch_mirror *a, const struct switch_mirror *b)
 {
-	return ip_addr_equal(&a->source, &b->source) && ip_addr_equal(&a->destination, &b->destination) &&
+	return ip_addr_equal(&a->source, &b->source) &&
+	       ip_addr_equal(&a->destination, &b->destination) &&
 	       strcmp(a->ifname, b->ifname) == 0 && !(a->has_key && b->has_key && a->key != b->key);
 }
 
@@ -349,18 +382,23 @@ int config_close_mirror(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt)
 	if (m->source.family == 0)
 		missing = "source";
 	if (missing)
-		return config_fail(rd, cfg->line, "mirror of switch '%s' has no %s", s->name, missing);
+		return config_fail(rd, cfg->line, "mirror of switch '%s' has no %s", s->name,
+				   missing);
 	if (m->source.family != m->destination.family)
-		return config_fail(rd, cfg->line, "mirror of switch '%s': one address is IPv4, the other IPv6", s->name);
+		return config_fail(rd, cfg->line,
+				   "mirror of switch '%s': one address is IPv4, the other IPv6",
+				   s->name);
 	for (size_t i = 0; i + 1 < rd->config->n_switches; i++) {
 		const struct switch_mirror *other = &rd->config->switches[i].mirror;
 
 		if (other->present && other->zone == m->zone)
-			return config_fail(rd, cfg->line, "zone: %u is that of switch '%s' already", m->zone,
-					   rd->config->switches[i].name);
+			return config_fail(rd, cfg->line, "zone: %u is that of switch '%s' already",
+					   m->zone, rd->config->switches[i].name);
 		if (other->present && mirror_same(other, m))
-			return config_fail(rd, cfg->line, "the mirrors of switches '%s' and '%s' cannot be told apart",
-					   rd->config->switches[i].name, s->name);
+			return config_fail(
+				rd, cfg->line,
+				"the mirrors of switches '%s' and '%s' cannot be told apart",
+				rd->config->switches[i].name, s->name);
 	}
 	m->present = true;
 	if (m->max_flows == 0)
@@ -383,17 +421,23 @@ int config_close_switch(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt)
 		return config_fail(rd, cfg->line, "switch '%s' has no eapi", s->name);
 	if (strncmp(s->url, "http://", 7) == 0 && !s->allow_http)
 		return config_fail(rd, cfg->line,
-				   "switch '%s': http:// shows the password to the network; it needs allow-http = yes",
+				   "switch '%s': http:// shows the password to the network; it "
+				   "needs allow-http = yes",
 				   s->name);
 	if (strchr(s->username, ':'))
 		return config_fail(rd, cfg->line, "username: it must not contain ':'");
 	if ((s->username[0] == '\0') != (s->password_file[0] == '\0'))
-		return config_fail(rd, cfg->line, "switch '%s' needs username and password-file, or neither", s->name);
+		return config_fail(rd, cfg->line,
+				   "switch '%s' needs username and password-file, or neither",
+				   s->name);
 	if (s->tls_pin[0] && strncmp(s->tls_pin, "sha256//", 8) != 0)
-		return config_fail(rd, cfg->line, "tls-pin: '%.60s' does not begin with sha256//", s->tls_pin);
+		return config_fail(rd, cfg->line, "tls-pin: '%.60s' does not begin with sha256//",
+				   s->tls_pin);
 	if (s->reserve > s->max_flows)
-		return config_fail(rd, cfg->line, "switch '%s': reserve is above max-flows", s->name);
+		return config_fail(rd, cfg->line, "switch '%s': reserve is above max-flows",
+				   s->name);
 	if (s->match_ingress && s->ingress_interface[0] == '\0')
-		return config_fail(rd, cfg->line, "switch '%s': match-ingress needs ingress-interface", s->name);
+		return config_fail(rd, cfg->line,
+				   "switch '%s': match-ingress needs ingress-interface", s->name);
 	return 0;
 }

@@ -37,7 +37,8 @@ const char *switch_place_name(enum switch_place place)
 	return "none";
 }
 
-/* The whole struct is hashed: it is zeroed before it is filled, texts included, so equal sections have equal bytes. */
+/* The whole struct is hashed: it is zeroed before it is filled, texts included, so equal sections
+ * have equal bytes. */
 const char *switch_config_digest(const struct switch_config *s, char *buf)
 {
 	static const uint64_t keys[2][2] = { { 0x666c6f7770696e31, 1 }, { 0x666c6f7770696e31, 2 } };

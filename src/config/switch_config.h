@@ -5,15 +5,16 @@
 #include <stdint.h>
 #include "base/addr.h"
 
-/* What a `switch` section says. Read by every daemon: flowpind (place, limits, group), flowpin-mirror
- * (mirror) and flowpin-eapi (the rest). Whatever is uncertain about EOS is a key here. Texts are NUL-terminated,
+/* What a `switch` section says. Read by every daemon: flowpind (place, limits, group),
+ * flowpin-mirror (mirror) and flowpin-eapi (the rest). Whatever is uncertain about EOS is a key
+ * here. Texts are NUL-terminated,
  * "" where a key was left out; times are in milliseconds. */
 
 #define SWITCH_NAME_MAX 16 /* with the NUL, as in mirror records and in flow names */
-#define SWITCHES_MAX 32
-#define SWITCH_TEXT 256
-#define SWITCH_LINES 6 /* of a list of commands or texts */
-#define SWITCH_LINE 192
+#define SWITCHES_MAX	32
+#define SWITCH_TEXT	256
+#define SWITCH_LINES	6 /* of a list of commands or texts */
+#define SWITCH_LINE	192
 
 enum switch_place {
 	SWITCH_PLACE_NONE, /* nothing is placed */
@@ -35,7 +36,7 @@ enum switch_auth {
 
 enum switch_action {
 	SWITCH_ACTION_NEXTHOP,
-	SWITCH_ACTION_L2, /* interface, VLAN and destination MAC */
+	SWITCH_ACTION_L2,     /* interface, VLAN and destination MAC */
 	SWITCH_ACTION_REFUSE, /* flows of this family are not placed */
 };
 
@@ -46,18 +47,19 @@ enum switch_status {
 };
 
 enum switch_payload { /* what is behind GRE headers that do not tell, */
-	SWITCH_PAYLOAD_AUTO,
-	SWITCH_PAYLOAD_ETHERNET,
-	SWITCH_PAYLOAD_IP,
+		      SWITCH_PAYLOAD_AUTO,
+		      SWITCH_PAYLOAD_ETHERNET,
+		      SWITCH_PAYLOAD_IP,
 };
 
 struct switch_mirror {
 	bool present;
-	struct ip_addr source, destination; /* of the outer packet; both of one family, always given */
-	char ifname[16];		    /* where it arrives; always given */
+	struct ip_addr source,
+		destination; /* of the outer packet; both of one family, always given */
+	char ifname[16];     /* where it arrives; always given */
 	bool has_key;
-	uint32_t key;	    /* of GRE */
-	uint16_t protocol;  /* of GRE, to be read as 0x88be is, besides that; 0: none */
+	uint32_t key;	   /* of GRE */
+	uint16_t protocol; /* of GRE, to be read as 0x88be is, besides that; 0: none */
 	enum switch_payload payload;
 	uint16_t zone;	    /* conntrack zone of its flows; 1 .. 65535, each switch another */
 	uint32_t max_flows; /* conntrack entries of this switch; 20000 */
@@ -82,11 +84,11 @@ struct switch_config {
 	char tls_pin[128]; /* "sha256//BASE64" */
 	bool allow_http;
 	enum switch_auth auth;
-	char api_version[8];	      /* "1", "latest" */
-	bool api_timestamps;	      /* ask for the execution time; not known by old EOS */
-	uint32_t connect_timeout_ms;  /* 5000 */
-	uint32_t request_timeout_ms;  /* 30000 */
-	uint32_t answer_max;	      /* bytes of one answer; 4 MiB */
+	char api_version[8];	     /* "1", "latest" */
+	bool api_timestamps;	     /* ask for the execution time; not known by old EOS */
+	uint32_t connect_timeout_ms; /* 5000 */
+	uint32_t request_timeout_ms; /* 30000 */
+	uint32_t answer_max;	     /* bytes of one answer; 4 MiB */
 
 	/* Which flows. Used by flowpind. */
 	struct switch_mirror mirror;
@@ -105,15 +107,16 @@ struct switch_config {
 	enum switch_expiry expiry;
 	enum switch_action action4, action6; /* nexthop, l2-rewrite */
 	struct switch_lines nexthop_lines;   /* {nexthop} */
-	struct switch_lines l2_lines;	     /* {interface} {vlan} {mac}; a line whose value is missing is left out */
-	uint32_t priority;		     /* 100 */
+	struct switch_lines
+		l2_lines;  /* {interface} {vlan} {mac}; a line whose value is missing is left out */
+	uint32_t priority; /* 100 */
 	bool match_ingress;		     /* `match input interface`, from ingress_interface */
 	bool no_shutdown;		     /* send it in front of each batch; true */
 	char configure_command[SWITCH_LINE]; /* "configure" */
 	uint32_t batch_flows;		     /* 20 */
 	uint32_t batch_commands;	     /* 500: at most, in one request */
 	uint32_t pace_commands;		     /* a second; 0: only what the answers' times suggest */
-	uint32_t attempts;		     /* a flow that is refused is tried again this often; 3 */
+	uint32_t attempts; /* a flow that is refused is tried again this often; 3 */
 
 	/* What is read. */
 	enum switch_status status;
@@ -125,18 +128,19 @@ struct switch_config {
 	uint32_t tcam_interval_ms;	/* 60000 */
 
 	/* Which nexthop the switch chose. */
-	bool lookup;			     /* ask; true. Otherwise only single nexthops are told */
-	char ingress_interface[64];	     /* "" : by the route back to the source */
-	char vrf[64];			     /* "default" */
-	struct switch_lines lookup_prefix;   /* commands in front; {"enable"} */
-	char lookup4[SWITCH_LINE], lookup6[SWITCH_LINE]; /* {ingress} {src} {dst} {proto} {sport} {dport} */
-	char lookup_key[64];		     /* "outputIntf" */
-	char lookup_failure[64];	     /* "unable", without regard to case */
-	uint32_t lookup_batch;		     /* flows in one request; 50 */
+	bool lookup;			   /* ask; true. Otherwise only single nexthops are told */
+	char ingress_interface[64];	   /* "" : by the route back to the source */
+	char vrf[64];			   /* "default" */
+	struct switch_lines lookup_prefix; /* commands in front; {"enable"} */
+	char lookup4[SWITCH_LINE],
+		lookup6[SWITCH_LINE]; /* {ingress} {src} {dst} {proto} {sport} {dport} */
+	char lookup_key[64];	      /* "outputIntf" */
+	char lookup_failure[64];      /* "unable", without regard to case */
+	uint32_t lookup_batch;	      /* flows in one request; 50 */
 };
 
-/* Of the section as it was read, passwords' contents not included; two programs with the same digest read the same.
- * Writes 32 hexadecimal digits into buf (SWITCH_DIGEST bytes), returns it. */
+/* Of the section as it was read, passwords' contents not included; two programs with the same
+ * digest read the same. Writes 32 hexadecimal digits into buf (SWITCH_DIGEST bytes), returns it. */
 #define SWITCH_DIGEST 33
 const char *switch_config_digest(const struct switch_config *s, char *buf);
 

@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 
-/* What an earlier run left in the kernel, taken over: the chains of the table name the bindings, their routing tables
- * tell interface and MTU. */
+/* What an earlier run left in the kernel, taken over: the chains of the table name the bindings,
+ * their routing tables tell interface and MTU. */
 
 static const struct policy_found *table_of(const struct policy_found *list, size_t n, uint8_t id)
 {
@@ -16,17 +16,20 @@ static const struct policy_found *table_of(const struct policy_found *list, size
 	return NULL;
 }
 
-static void adopt_one(struct daemon *d, const struct ruleset_found *f, const struct policy_found *table)
+static void adopt_one(struct daemon *d, const struct ruleset_found *f,
+		      const struct policy_found *table)
 {
 	const struct service *s = daemon_service(d, f->service);
-	struct nexthop_attributes a = { .mtu = table ? table->mtu : 0, .families = table ? table->families : 0 };
+	struct nexthop_attributes a = { .mtu = table ? table->mtu : 0,
+					.families = table ? table->families : 0 };
 	const struct link *link;
 	struct nexthop_spec spec;
 	uint32_t ifindex;
 	int r;
 
 	if (!s) {
-		log_notice("id %u belonged to service %s, which is not configured any more: its flows are no longer pinned",
+		log_notice("id %u belonged to service %s, which is not configured any more: its "
+			   "flows are no longer pinned",
 			   f->id, f->service);
 		return;
 	}
@@ -37,14 +40,17 @@ static void adopt_one(struct daemon *d, const struct ruleset_found *f, const str
 	link = netstate_link_by_name(d, spec.ifname);
 	ifindex = link ? link->ifindex : table ? table->ifindex : 0;
 	if (!ifindex) {
-		log_notice("service %s: %s is not taken over, its interface is gone", f->service, f->label);
+		log_notice("service %s: %s is not taken over, its interface is gone", f->service,
+			   f->label);
 		return;
 	}
 	if (!a.families)
 		a.families = spec.addr.family == AF_INET6 ? 2 : 1;
-	r = registry_adopt(d->registry, s, &spec.addr, ifindex, spec.ifname, &a, f->id, clock_now_ms());
+	r = registry_adopt(d->registry, s, &spec.addr, ifindex, spec.ifname, &a, f->id,
+			   clock_now_ms());
 	if (r < 0)
-		log_warning("service %s: %s (id %u) is not taken over: %s", f->service, f->label, f->id, strerror(-r));
+		log_warning("service %s: %s (id %u) is not taken over: %s", f->service, f->label,
+			    f->id, strerror(-r));
 	else
 		liveness_new_nexthop(d, &spec.addr, ifindex);
 }

@@ -61,7 +61,8 @@ static void on_answer(size_t index _unused_, const struct nlmsghdr *nlh _unused_
 	/* An entry that ended meanwhile has no mark either. */
 }
 
-int conntrack_unmark(struct nl *nl, uint32_t mask, const struct tuple *list, size_t n, struct err *e)
+int conntrack_unmark(struct nl *nl, uint32_t mask, const struct tuple *list, size_t n,
+		     struct err *e)
 {
 	_cleanup_(nl_pipeline_freep) struct nl_pipeline *pipeline = NULL;
 	char buf[NL_REQUEST_MAX];

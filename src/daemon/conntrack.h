@@ -18,4 +18,5 @@ void tuple_list_clear(struct tuple_list *l);
 int conntrack_get(struct nl *nl, const struct tuple *t, struct ct_entry *ret_entry) _must_check_;
 
 /* Takes the bits under mask off these entries; those that ended meanwhile are fine. */
-int conntrack_unmark(struct nl *nl, uint32_t mask, const struct tuple *list, size_t n, struct err *e) _must_check_;
+int conntrack_unmark(struct nl *nl, uint32_t mask, const struct tuple *list, size_t n,
+		     struct err *e) _must_check_;

@@ -10,9 +10,9 @@
 #include "daemon/switches.h"
 #include "flowpin/flowpin.h"
 
-#define TICK_MS 250
+#define TICK_MS		      250
 #define HOSTCHECK_EVERY_TICKS 40
-#define CLIENT_IDLE_MS 60000
+#define CLIENT_IDLE_MS	      60000
 
 static const char varlink_interface[] =
 #include "varlink.h"
@@ -53,7 +53,8 @@ void daemon_conntrack_known(struct daemon *d)
 	hostcheck_run(d);
 	if (adopted)
 		witness_adopt_begin(d);
-	log_info("ready: %zu services, %u flows known%s", d->config->services.n, flow_table_count(d->flows),
+	log_info("ready: %zu services, %u flows known%s", d->config->services.n,
+		 flow_table_count(d->flows),
 		 ruleset_owned(d->ruleset) ? "" : ", table without owner (kernel before 6.9)");
 	notify_send("READY=1");
 }
@@ -66,7 +67,8 @@ void daemon_lost_pins_look(struct daemon *d)
 	if (ruleset_lost_pins_read(d->ruleset, &lost, NULL) < 0)
 		return;
 	if (lost > d->stats.lost_pins && log_limit_pass(&d->limit_lost, clock_now_ms(), &dropped))
-		log_warning("the pin map is full (max-pins %u): flows hold by their conntrack entry only",
+		log_warning("the pin map is full (max-pins %u): flows hold by their conntrack "
+			    "entry only",
 			    d->config->limits.max_pins);
 	d->stats.lost_pins = lost;
 }
@@ -114,7 +116,8 @@ static int timers_open(struct daemon *d)
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
 	struct timeval tick = { .tv_usec = TICK_MS * 1000 };
 	uint64_t watchdog = notify_watchdog_us() / 3;
-	struct timeval dog = { .tv_sec = (time_t)(watchdog / 1000000), .tv_usec = (suseconds_t)(watchdog % 1000000) };
+	struct timeval dog = { .tv_sec = (time_t)(watchdog / 1000000),
+			       .tv_usec = (suseconds_t)(watchdog % 1000000) };
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		d->ev_signals[i] = evsignal_new(d->base, numbers[i], on_signal, d);
@@ -146,7 +149,8 @@ static int model_new(struct daemon *d, struct err *e)
 	uint8_t id[16];
 	int r;
 
-	if (getrandom(seed, sizeof(seed), 0) != sizeof(seed) || getrandom(id, sizeof(id), 0) != sizeof(id))
+	if (getrandom(seed, sizeof(seed), 0) != sizeof(seed) ||
+	    getrandom(id, sizeof(id), 0) != sizeof(id))
 		return err_set(e, -EIO, "getrandom: %s", strerror(errno));
 	for (size_t i = 0; i < sizeof(id); i++)
 		snprintf(d->instance + 2 * i, 3, "%02x", id[i]);
@@ -230,9 +234,10 @@ static int step_conntrack(struct daemon *d, struct err *e)
 /* In this order; sockets that hear of changes are open before the first look at what changes. */
 static int start(struct daemon *d, struct err *e)
 {
-	static int (*const steps[])(struct daemon *d, struct err *e) = {
-		base_open, model_new, step_timers, sync_open,  routes_open,   liveness_open,
-		routes_dump, intent_load, step_adopt,	flows_open, server_open, switches_open, step_conntrack,
+	static int (*const steps[])(struct daemon * d, struct err * e) = {
+		base_open,     model_new,     step_timers,    sync_open,  routes_open,
+		liveness_open, routes_dump,   intent_load,    step_adopt, flows_open,
+		server_open,   switches_open, step_conntrack,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -246,9 +251,11 @@ static int start(struct daemon *d, struct err *e)
 
 static void events_free(struct daemon *d)
 {
-	struct event **all[] = { &d->ev_rt,     &d->ev_ct,	&d->ev_nft,    &d->ev_tick,    &d->ev_probe, &d->ev_sync,
-				 &d->ev_redump, &d->ev_watchdog, &d->ev_resync, &d->ev_witness, &d->ev_registry,
-				 &d->ev_pins,   &d->ev_signals[0], &d->ev_signals[1], &d->ev_signals[2] };
+	struct event **all[] = { &d->ev_rt,	    &d->ev_ct,	       &d->ev_nft,
+				 &d->ev_tick,	    &d->ev_probe,      &d->ev_sync,
+				 &d->ev_redump,	    &d->ev_watchdog,   &d->ev_resync,
+				 &d->ev_witness,    &d->ev_registry,   &d->ev_pins,
+				 &d->ev_signals[0], &d->ev_signals[1], &d->ev_signals[2] };
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		if (*all[i])
@@ -285,9 +292,10 @@ static void stop(struct daemon *d)
 
 static void limits_init(struct daemon *d)
 {
-	struct log_limit *each_minute[] = { &d->limit_full, &d->limit_decode, &d->limit_kernel, &d->limit_lost };
+	struct log_limit *each_minute[] = { &d->limit_full, &d->limit_decode, &d->limit_kernel,
+					    &d->limit_lost };
 	struct log_limit *each_second[] = { &d->limit_overrun, &d->limit_repair[REPAIR_RULESET],
-					   &d->limit_repair[REPAIR_POLICY] };
+					    &d->limit_repair[REPAIR_POLICY] };
 
 	for (size_t i = 0; i < ARRAY_SIZE(each_minute); i++)
 		*each_minute[i] = (struct log_limit){ .interval_ms = 60000, .burst = 1 };
@@ -314,8 +322,10 @@ int daemon_run(const struct daemon_options *options, struct config *config)
 	limits_init(d);
 	r = instance_claim(&claim);
 	if (r < 0)
-		err_set(&e, r, r == -EADDRINUSE ? "flowpind is running here already (one instance in a network namespace)" :
-						  "the instance cannot be claimed: %s",
+		err_set(&e, r,
+			r == -EADDRINUSE ? "flowpind is running here already (one instance in a "
+					   "network namespace)"
+					 : "the instance cannot be claimed: %s",
 			strerror(-r));
 	else
 		r = start(d, &e);

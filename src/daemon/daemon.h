@@ -17,8 +17,8 @@
 #include "pin/policy.h"
 #include "pin/ruleset.h"
 
-/* flowpind's wiring: one struct that owns everything, and one file per job that it does with it. Everything runs on one event loop;
- * a job never waits for anything but the kernel. */
+/* flowpind's wiring: one struct that owns everything, and one file per job that it does with it.
+ * Everything runs on one event loop; a job never waits for anything but the kernel. */
 
 /* Event priorities: what is asked for goes before what is streamed. */
 enum { PRIORITY_SIGNAL, PRIORITY_WORK, PRIORITY_STREAM, PRIORITY_COUNT };
@@ -31,7 +31,8 @@ struct daemon_options {
 
 /* Flags of struct flow that only the daemon uses, above those of core/flow.h. */
 enum {
-	FLOW_GRAVE = 1 << 6, /* ended while a dump runs: an older dump message must not bring it back */
+	FLOW_GRAVE =
+		1 << 6, /* ended while a dump runs: an older dump message must not bring it back */
 };
 
 struct link_cache {
@@ -115,9 +116,9 @@ struct daemon {
 	uint64_t registry_synced;
 	struct flow_table *flows;
 	uint32_t id_flows[256], id_one_way[256]; /* by mark, whether or not a binding has it */
-	bool id_unlisted[256];			 /* the flow table had no room for a flow with this mark */
-	bool id_withheld[256];			 /* not given out: its mark stands somewhere without a binding */
-	uint8_t generation; /* of marks and sweeps over the flow table */
+	bool id_unlisted[256]; /* the flow table had no room for a flow with this mark */
+	bool id_withheld[256]; /* not given out: its mark stands somewhere without a binding */
+	uint8_t generation;    /* of marks and sweeps over the flow table */
 
 	struct link_cache links;
 	struct address_cache addresses;
@@ -151,12 +152,13 @@ struct daemon {
 	} still[256]; /* chain counters of bindings that may be retired */
 	uint64_t counters_read_ms;
 	uint64_t evict_ms; /* drain.c: not before */
-	struct log_limit limit_full, limit_decode, limit_overrun, limit_repair[2], limit_kernel, limit_lost;
+	struct log_limit limit_full, limit_decode, limit_overrun, limit_repair[2], limit_kernel,
+		limit_lost;
 
 	struct stats stats;
 	struct control_server *server;
-	struct event *ev_rt, *ev_ct, *ev_nft, *ev_tick, *ev_probe, *ev_sync, *ev_redump, *ev_watchdog, *ev_resync, *ev_witness,
-		*ev_registry, *ev_pins;
+	struct event *ev_rt, *ev_ct, *ev_nft, *ev_tick, *ev_probe, *ev_sync, *ev_redump,
+		*ev_watchdog, *ev_resync, *ev_witness, *ev_registry, *ev_pins;
 	struct event *ev_signals[3];
 };
 
@@ -175,7 +177,8 @@ static inline uint8_t id_of(const struct daemon *d, uint32_t mark)
 	return (uint8_t)((mark & d->config->numbers.mark_mask) >> mark_shift(d));
 }
 
-/* daemon.c: builds everything in order, runs the loop, takes everything down in reverse order. Returns an exit code. */
+/* daemon.c: builds everything in order, runs the loop, takes everything down in reverse order.
+ * Returns an exit code. */
 int daemon_run(const struct daemon_options *options, struct config *config);
 struct registry_limits daemon_limits(const struct config *c);
 void daemon_lost_pins_look(struct daemon *d); /* logs once when the pin map is full */
@@ -183,7 +186,8 @@ void daemon_lost_pins_look(struct daemon *d); /* logs once when the pin map is f
 /* The group of admin-group. -ENOENT: there is no such group. */
 int daemon_admin_group(const struct config *config, bool *ret_has, gid_t *ret_group, struct err *e);
 void daemon_quit(struct daemon *d, int exit_code);
-/* What happens once conntrack has been read for the first time: nexthops get ids, the kernel is brought in line, READY. */
+/* What happens once conntrack has been read for the first time: nexthops get ids, the kernel is
+ * brought in line, READY. */
 void daemon_conntrack_known(struct daemon *d);
 
 /* oneshot.c: --relax and --teardown, without a daemon. `config` may be NULL. Exit code. */
@@ -191,21 +195,27 @@ int oneshot_remove(const struct config *config, bool overrides_only);
 /* Takes our bits off every conntrack entry that carries them. 0, or negative errno. */
 int oneshot_clear_marks(struct nl *nl, uint32_t mask, struct err *e);
 
-/* instance.c: one flowpind per network namespace. -EADDRINUSE when there is one. The descriptor holds the claim. */
+/* instance.c: one flowpind per network namespace. -EADDRINUSE when there is one. The descriptor
+ * holds the claim. */
 int instance_claim(int *ret_fd);
 
-/* netstate.c: what rtnetlink says of links, addresses, rules and neighbours, kept as small arrays. */
-int netstate_apply(struct daemon *d, const struct nlmsghdr *nlh); /* 1 when a cache changed in a way that matters */
+/* netstate.c: what rtnetlink says of links, addresses, rules and neighbours, kept as small arrays.
+ */
+int netstate_apply(struct daemon *d,
+		   const struct nlmsghdr *nlh); /* 1 when a cache changed in a way that matters */
 const struct link *netstate_link(const struct daemon *d, uint32_t ifindex);
 const struct link *netstate_link_by_name(const struct daemon *d, const char *name);
-const struct neighbour *netstate_neighbour(const struct daemon *d, uint32_t ifindex, const struct ip_addr *addr);
+const struct neighbour *netstate_neighbour(const struct daemon *d, uint32_t ifindex,
+					   const struct ip_addr *addr);
 void netstate_rules_derive(struct daemon *d); /* which tables forward */
 bool netstate_table_forwards(const struct daemon *d, uint32_t table);
 void netstate_free(struct daemon *d);
 
 /* routes.c: routes and nexthop objects into the rib, the rib's members into the registry. */
 int routes_open(struct daemon *d, struct err *e);
-int routes_dump(struct daemon *d, struct err *e);   /* everything anew: links, addresses, rules, neighbours, objects, routes */
+int routes_dump(
+	struct daemon *d,
+	struct err *e); /* everything anew: links, addresses, rules, neighbours, objects, routes */
 void routes_redump_soon(struct daemon *d);
 void members_apply(struct daemon *d, bool all);
 
@@ -230,11 +240,14 @@ void flows_resync_soon(struct daemon *d, uint64_t now_ms);
 void flows_unmarked_check(struct daemon *d, uint64_t now_ms);
 
 /* witness.c: one-way flows, whose witness is their element of the pin map. */
-void witness_watch(struct daemon *d, struct flow *f, bool at_once); /* its conntrack entry is gone */
-void witness_watch_young(struct daemon *d, struct flow *f, uint64_t now_ms); /* its entry has no answer yet */
+void witness_watch(struct daemon *d, struct flow *f,
+		   bool at_once); /* its conntrack entry is gone */
+void witness_watch_young(struct daemon *d, struct flow *f,
+			 uint64_t now_ms); /* its entry has no answer yet */
 void witness_tick(struct daemon *d, uint64_t now_ms);
-void witness_adopt(struct daemon *d, const struct tuple *list, size_t n); /* those of them that have a pin */
-void witness_adopt_begin(struct daemon *d);				  /* all of the pin map, in steps */
+void witness_adopt(struct daemon *d, const struct tuple *list,
+		   size_t n);		    /* those of them that have a pin */
+void witness_adopt_begin(struct daemon *d); /* all of the pin map, in steps */
 int witness_open(struct daemon *d);
 
 /* sync.c: the model into the kernel, and repair. */
@@ -242,22 +255,29 @@ int sync_open(struct daemon *d, struct err *e);
 int sync_adopt(struct daemon *d, struct err *e);
 void sync_soon(struct daemon *d);
 void sync_now(struct daemon *d);
-int sync_policy_model(struct daemon *d, struct policy_model *ret_model, struct policy_binding **ret_own);
-int sync_ruleset_model(struct daemon *d, struct ruleset_model *ret_model, struct ruleset_binding **ret_own,
-		       struct ruleset_connected **ret_connected);
+int sync_policy_model(struct daemon *d, struct policy_model *ret_model,
+		      struct policy_binding **ret_own);
+int sync_ruleset_model(struct daemon *d, struct ruleset_model *ret_model,
+		       struct ruleset_binding **ret_own, struct ruleset_connected **ret_connected);
 void sync_changes_report(struct daemon *d);
 
 /* retire.c: ids of bindings that ended. */
 void retire_tick(struct daemon *d, uint64_t now_ms);
-bool retire_mark_stands(struct daemon *d, uint8_t id); /* in any conntrack entry; asks the kernel where no flow is known */
+bool retire_mark_stands(
+	struct daemon *d,
+	uint8_t id); /* in any conntrack entry; asks the kernel where no flow is known */
 
 /* intent.c: what the operator wants, over restarts. */
 int intent_load(struct daemon *d, struct err *e);
 int intent_save(struct daemon *d, struct err *e);
-struct drain_wish *intent_find(struct daemon *d, const char *service, const struct nexthop_spec *nexthop);
+struct drain_wish *intent_find(struct daemon *d, const char *service,
+			       const struct nexthop_spec *nexthop);
 int intent_set(struct daemon *d, const struct drain_wish *wish, struct err *e);
-void intent_remove(struct daemon *d, const char *service, const struct nexthop_spec *nexthop, struct err *e);
-void intent_apply(struct daemon *d, uint64_t now_ms); /* to bindings that do not follow it yet; and what is due by the clock */
+void intent_remove(struct daemon *d, const char *service, const struct nexthop_spec *nexthop,
+		   struct err *e);
+void intent_apply(
+	struct daemon *d,
+	uint64_t now_ms); /* to bindings that do not follow it yet; and what is due by the clock */
 
 /* events.c: `flowpin monitor`. */
 struct event_report {
@@ -269,7 +289,8 @@ struct event_report {
 	const struct flow *flow;
 	const char *change;
 };
-void events_report(struct daemon *d, const struct event_report *report, const char *fmt, ...) _printf_(3, 4);
+void events_report(struct daemon *d, const struct event_report *report, const char *fmt, ...)
+	_printf_(3, 4);
 void events_flow(struct daemon *d, const struct flow *f, const char *change);
 void events_subscribe(struct daemon *d, struct control_call *call, bool flows);
 
@@ -297,16 +318,20 @@ const struct control_method *methods_table(void);
 void flows_method(struct control_call *call, struct json_object *params, void *arg);
 void show_method(struct control_call *call, struct json_object *params, void *arg);
 void status_method(struct control_call *call, struct json_object *params, void *arg);
-struct json_object *report_binding(struct daemon *d, const struct binding *b, const struct ruleset_counters *counters);
+struct json_object *report_binding(struct daemon *d, const struct binding *b,
+				   const struct ruleset_counters *counters);
 void report_flow_text(struct daemon *d, const struct flow *f, uint64_t now_ms, struct strbuf *b);
 struct nexthop_spec binding_spec(const struct binding *b);
 const struct service *daemon_service(const struct daemon *d, const char *name);
 
 /* params.c: reading parameters. */
-/* Whether all parameters are among the keys given (NULL ends them) and of the right type; replies with InvalidParameter else.
- * One that is not known must not be passed over: without its "service" a drain is one of all services. */
-bool params_check(struct control_call *call, struct json_object *params, ...) __attribute__((sentinel));
-const char *param_string(struct json_object *params, const char *key);	    /* NULL: absent */
+/* Whether all parameters are among the keys given (NULL ends them) and of the right type; replies
+ * with InvalidParameter else. One that is not known must not be passed over: without its "service"
+ * a drain is one of all services. */
+bool params_check(struct control_call *call, struct json_object *params, ...)
+	__attribute__((sentinel));
+const char *param_string(struct json_object *params, const char *key); /* NULL: absent */
 bool param_bool(struct json_object *params, const char *key);
 /* 1: there, 0: absent, -EINVAL: of another type or outside min..max. */
-int param_int(struct json_object *params, const char *key, int64_t min, int64_t max, int64_t *ret_value);
+int param_int(struct json_object *params, const char *key, int64_t min, int64_t max,
+	      int64_t *ret_value);

@@ -7,8 +7,8 @@
 #include "daemon/switches.h"
 
 #define PROGRESS_EVERY_MS 250
-#define EVICT_EVERY_MS 1000
-#define PLACE_WITHIN_MS 60000 /* then the drain begins, whatever the switches hold */
+#define EVICT_EVERY_MS	  1000
+#define PLACE_WITHIN_MS	  60000 /* then the drain begins, whatever the switches hold */
 
 /* Somebody who called Drain with wait = true: told of the flows left, and when there are none. */
 struct waiter {
@@ -34,7 +34,8 @@ struct selection {
 	const char *service; /* NULL: all */
 };
 
-static int select_bindings(struct daemon *d, struct control_call *call, struct json_object *params, struct selection *s)
+static int select_bindings(struct daemon *d, struct control_call *call, struct json_object *params,
+			   struct selection *s)
 {
 	const char *nexthop = param_string(params, "nexthop");
 	struct nexthop_spec first = { 0 };
@@ -55,19 +56,23 @@ static int select_bindings(struct daemon *d, struct control_call *call, struct j
 	while ((b = registry_binding_next(d->registry, &cursor))) {
 		struct nexthop_spec spec = binding_spec(b);
 
-		if ((s->service && strcmp(b->service, s->service) != 0) || !nexthop_spec_matches(&s->spec, &spec))
+		if ((s->service && strcmp(b->service, s->service) != 0) ||
+		    !nexthop_spec_matches(&s->spec, &spec))
 			continue;
 		if (s->n && strcmp(first.ifname, spec.ifname) != 0) {
-			control_error(call, "Ambiguous", "%s stands on %s and on %s: say which with %s%%INTERFACE", nexthop,
-				      first.ifname, spec.ifname, nexthop);
+			control_error(call, "Ambiguous",
+				      "%s stands on %s and on %s: say which with %s%%INTERFACE",
+				      nexthop, first.ifname, spec.ifname, nexthop);
 			return -EEXIST;
 		}
 		first = spec;
 		s->ids[s->n++] = b->id;
 	}
 	if (s->n == 0) {
-		control_error(call, "NotFound", "%s is not a nexthop of %s%s", nexthop_spec_format(&s->spec, text),
-			      s->service ? "service " : "any service", s->service ? s->service : "");
+		control_error(call, "NotFound", "%s is not a nexthop of %s%s",
+			      nexthop_spec_format(&s->spec, text),
+			      s->service ? "service " : "any service",
+			      s->service ? s->service : "");
 		return -ENOENT;
 	}
 	return 0;
@@ -95,7 +100,8 @@ static struct json_object *bindings_json(struct daemon *d, const uint8_t *ids, s
 	return list;
 }
 
-static struct json_object *drain_reply(struct daemon *d, const uint8_t *ids, size_t n, bool done, const char *outcome)
+static struct json_object *drain_reply(struct daemon *d, const uint8_t *ids, size_t n, bool done,
+				       const char *outcome)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -151,7 +157,8 @@ static const char *waiter_outcome(const struct waiter *w, uint32_t flows, uint64
 	return w->deadline_ms && now_ms >= w->deadline_ms ? "deadline" : NULL;
 }
 
-static int drain_all(struct daemon *d, const struct selection *s, const struct drain_intent *intent, struct err *e);
+static int drain_all(struct daemon *d, const struct selection *s, const struct drain_intent *intent,
+		     struct err *e);
 
 /* True while the switches are still at it. */
 static bool waiter_places(struct daemon *d, struct waiter *w, uint64_t now_ms)
@@ -170,7 +177,8 @@ static bool waiter_places(struct daemon *d, struct waiter *w, uint64_t now_ms)
 	} else if (drain_all(d, &s, &w->intent, &e) < 0) {
 		control_error(w->call, e.code == -EBUSY ? "Refused" : "Failed", "%s", e.text);
 	} else {
-		events_report(d, &(struct event_report){ .kind = "drain", .change = "drain" }, "drain by uid %u", w->intent.uid);
+		events_report(d, &(struct event_report){ .kind = "drain", .change = "drain" },
+			      "drain by uid %u", w->intent.uid);
 		sync_now(d);
 	}
 	switches_place_first_end(d, w->ids, w->n);
@@ -187,11 +195,13 @@ static void waiter_tell(struct daemon *d, struct waiter *w, uint64_t now_ms)
 		control_reply(w->call, drain_reply(d, w->ids, w->n, true, outcome));
 		return;
 	}
-	if (flows == w->told_flows || now_ms - w->told_ms < PROGRESS_EVERY_MS || !control_call_more(w->call))
+	if (flows == w->told_flows || now_ms - w->told_ms < PROGRESS_EVERY_MS ||
+	    !control_call_more(w->call))
 		return;
 	w->told_flows = flows;
 	w->told_ms = now_ms;
-	control_continue(w->call, drain_reply(d, w->ids, w->n, false, placing ? "placing" : "draining"));
+	control_continue(w->call,
+			 drain_reply(d, w->ids, w->n, false, placing ? "placing" : "draining"));
 }
 
 static int on_nothing(const struct nlmsghdr *nlh _unused_, void *arg _unused_)
@@ -199,8 +209,9 @@ static int on_nothing(const struct nlmsghdr *nlh _unused_, void *arg _unused_)
 	return 0;
 }
 
-/* The kernel takes expired entries out when it happens to pass them, minutes later perhaps; a dump passes them all. This one
- * asks for a mark that nobody has, so nothing is sent. It takes at most a twentieth of the time. */
+/* The kernel takes expired entries out when it happens to pass them, minutes later perhaps; a dump
+ * passes them all. This one asks for a mark that nobody has, so nothing is sent. It takes at most a
+ * twentieth of the time. */
 static void evict_expired(struct daemon *d)
 {
 	char buf[NL_REQUEST_MAX];
@@ -208,7 +219,8 @@ static void evict_expired(struct daemon *d)
 
 	if (!d->waiters || begin < d->evict_ms)
 		return;
-	nl_dump(d->ct_request, ct_request_dump(buf, UINT32_MAX, UINT32_MAX), on_nothing, NULL, NULL, NULL);
+	nl_dump(d->ct_request, ct_request_dump(buf, UINT32_MAX, UINT32_MAX), on_nothing, NULL, NULL,
+		NULL);
 	took = clock_now_ms() - begin;
 	d->evict_ms = begin + (took > EVICT_EVERY_MS / 20 ? took * 20 : EVICT_EVERY_MS);
 }
@@ -235,8 +247,8 @@ bool drain_waits_for(const struct daemon *d, uint8_t id)
 	return false;
 }
 
-static void wait_for(struct daemon *d, struct control_call *call, const struct selection *s, uint64_t deadline_ms,
-		     const struct drain_intent *placing)
+static void wait_for(struct daemon *d, struct control_call *call, const struct selection *s,
+		     uint64_t deadline_ms, const struct drain_intent *placing)
 {
 	struct waiter *w = calloc(1, sizeof(*w));
 
@@ -249,7 +261,8 @@ static void wait_for(struct daemon *d, struct control_call *call, const struct s
 	w->n = s->n;
 	memcpy(w->ids, s->ids, sizeof(w->ids));
 	for (size_t i = 0; i < s->n; i++)
-		memcpy(w->services[i], registry_binding(d->registry, s->ids[i])->service, SERVICE_NAME_MAX);
+		memcpy(w->services[i], registry_binding(d->registry, s->ids[i])->service,
+		       SERVICE_NAME_MAX);
 	w->deadline_ms = deadline_ms;
 	if (placing) {
 		w->placing = true;
@@ -284,7 +297,8 @@ static int drain_one(struct daemon *d, uint8_t id, const struct drain_intent *in
 	return r;
 }
 
-static int drain_all(struct daemon *d, const struct selection *s, const struct drain_intent *intent, struct err *e)
+static int drain_all(struct daemon *d, const struct selection *s, const struct drain_intent *intent,
+		     struct err *e)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		const struct binding *b = registry_binding(d->registry, s->ids[i]);
@@ -294,9 +308,11 @@ static int drain_all(struct daemon *d, const struct selection *s, const struct d
 		if (r == 0)
 			continue;
 		for (size_t k = 0; k < i && !was_drained; k++) {
-			struct nexthop_spec spec = binding_spec(registry_binding(d->registry, s->ids[k]));
+			struct nexthop_spec spec =
+				binding_spec(registry_binding(d->registry, s->ids[k]));
 
-			intent_remove(d, registry_binding(d->registry, s->ids[k])->service, &spec, NULL);
+			intent_remove(d, registry_binding(d->registry, s->ids[k])->service, &spec,
+				      NULL);
 			registry_undrain(d->registry, s->ids[k], clock_now_ms());
 		}
 		return r;
@@ -313,7 +329,8 @@ void drain_method(struct control_call *call, struct json_object *params, void *a
 	struct err e = { 0 };
 	uint32_t left;
 
-	if (!params_check(call, params, "nexthop", "service", "deadline_ms", "release_at", "wait", NULL))
+	if (!params_check(call, params, "nexthop", "service", "deadline_ms", "release_at", "wait",
+			  NULL))
 		return;
 	if (param_int(params, "deadline_ms", 1, 365ll * 86400000, &deadline_ms) < 0) {
 		control_invalid_parameter(call, "deadline_ms");
@@ -328,20 +345,25 @@ void drain_method(struct control_call *call, struct json_object *params, void *a
 	intent.deadline_s = deadline_ms ? intent.since_s + (uint64_t)(deadline_ms + 999) / 1000 : 0;
 	intent.release_s = (uint64_t)release_at;
 	if (param_bool(params, "wait") && switches_place_first(d, s.ids, s.n, &left)) {
-		wait_for(d, call, &s, deadline_ms ? clock_now_ms() + (uint64_t)deadline_ms : 0, &intent);
+		wait_for(d, call, &s, deadline_ms ? clock_now_ms() + (uint64_t)deadline_ms : 0,
+			 &intent);
 		return;
 	}
 	if (drain_all(d, &s, &intent, &e) < 0) {
 		control_error(call, e.code == -EBUSY ? "Refused" : "Failed", "%s", e.text);
 		return;
 	}
-	events_report(d, &(struct event_report){ .kind = "drain", .service = s.service, .change = "drain" },
-		      "drain by uid %u", intent.uid);
+	events_report(
+		d,
+		&(struct event_report){ .kind = "drain", .service = s.service, .change = "drain" },
+		"drain by uid %u", intent.uid);
 	sync_now(d);
 	if (param_bool(params, "wait"))
-		wait_for(d, call, &s, deadline_ms ? clock_now_ms() + (uint64_t)deadline_ms : 0, NULL);
+		wait_for(d, call, &s, deadline_ms ? clock_now_ms() + (uint64_t)deadline_ms : 0,
+			 NULL);
 	else
-		control_reply(call, drain_reply(d, s.ids, s.n, true, flows_of(d, s.ids, s.n) ? "draining" : "empty"));
+		control_reply(call, drain_reply(d, s.ids, s.n, true,
+						flows_of(d, s.ids, s.n) ? "draining" : "empty"));
 }
 
 void undrain_method(struct control_call *call, struct json_object *params, void *arg)
@@ -366,7 +388,9 @@ void undrain_method(struct control_call *call, struct json_object *params, void 
 		control_error(call, "Failed", "undrained, but this could not be saved: %s", e.text);
 		return;
 	}
-	events_report(d, &(struct event_report){ .kind = "drain", .service = s.service, .change = "undrain" },
+	events_report(d,
+		      &(struct event_report){
+			      .kind = "drain", .service = s.service, .change = "undrain" },
 		      "undrain by uid %u", control_call_uid(call));
 	sync_now(d);
 	drain_tick(d, clock_now_ms());
@@ -389,7 +413,9 @@ void release_method(struct control_call *call, struct json_object *params, void 
 	flows = flows_of(d, s.ids, s.n);
 	for (size_t i = 0; i < s.n; i++)
 		registry_release(d->registry, s.ids[i], clock_now_ms());
-	events_report(d, &(struct event_report){ .kind = "drain", .service = s.service, .change = "release" },
+	events_report(d,
+		      &(struct event_report){
+			      .kind = "drain", .service = s.service, .change = "release" },
 		      "release by uid %u", control_call_uid(call));
 	sync_now(d);
 	o = json_object_new_object();

@@ -26,9 +26,11 @@ static void pump(struct control_call *call, void *data)
 	strbuf_add(&b, s->queue.data ? s->queue.data : "", s->queue.len);
 	if (s->lost)
 		strbuf_addf(&b,
-			    "%s{\"time\":%llu,\"kind\":\"overrun\",\"text\":\"%llu events were not sent: this reader is too "
+			    "%s{\"time\":%llu,\"kind\":\"overrun\",\"text\":\"%llu events were not "
+			    "sent: this reader is too "
 			    "slow\"}",
-			    s->queue.len ? "," : "", (unsigned long long)clock_wall_s(), (unsigned long long)s->lost);
+			    s->queue.len ? "," : "", (unsigned long long)clock_wall_s(),
+			    (unsigned long long)s->lost);
 	strbuf_adds(&b, "]}");
 	s->lost = 0;
 	strbuf_reset(&s->queue);
@@ -107,7 +109,9 @@ void events_report(struct daemon *d, const struct event_report *report, const ch
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	strbuf_addf(&b, "{\"time\":%llu,\"kind\":\"%s\",\"text\":", (unsigned long long)clock_wall_s(), report->kind);
+	strbuf_addf(&b,
+		    "{\"time\":%llu,\"kind\":\"%s\",\"text\":", (unsigned long long)clock_wall_s(),
+		    report->kind);
 	strbuf_add_json(&b, text);
 	add_text(&b, "service", report->service);
 	add_text(&b, "nexthop", report->nexthop);
@@ -131,6 +135,6 @@ void events_flow(struct daemon *d, const struct flow *f, const char *change)
 {
 	char text[TUPLE_TEXT];
 
-	events_report(d, &(struct event_report){ .kind = "flow", .flow = f, .change = change }, "%s %s", change,
-		      tuple_format(&f->tuple, text));
+	events_report(d, &(struct event_report){ .kind = "flow", .flow = f, .change = change },
+		      "%s %s", change, tuple_format(&f->tuple, text));
 }

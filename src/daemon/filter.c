@@ -5,7 +5,8 @@
 #include <string.h>
 #include "daemon/switches.h"
 
-static int parse_prefix(struct json_object *o, const char *key, bool *ret_has, struct ip_prefix *ret)
+static int parse_prefix(struct json_object *o, const char *key, bool *ret_has,
+			struct ip_prefix *ret)
 {
 	const char *text = param_string(o, key);
 
@@ -82,7 +83,8 @@ int flow_filter_parse(struct json_object *o, struct flow_filter *ret_filter, con
 	return 0;
 }
 
-bool flow_filter_match(const struct daemon *d, const struct flow_filter *filter, const struct flow *f)
+bool flow_filter_match(const struct daemon *d, const struct flow_filter *filter,
+		       const struct flow *f)
 {
 	const char *service, *state;
 	const struct binding *b;
@@ -91,12 +93,14 @@ bool flow_filter_match(const struct daemon *d, const struct flow_filter *filter,
 
 	if ((filter->proto && filter->proto != f->tuple.proto) ||
 	    (filter->has_sport && filter->sport != f->tuple.sport) ||
-	    (filter->has_dport && filter->dport != f->tuple.dport) || (filter->has_zone && filter->zone != f->tuple.zone))
+	    (filter->has_dport && filter->dport != f->tuple.dport) ||
+	    (filter->has_zone && filter->zone != f->tuple.zone))
 		return false;
 	if ((filter->has_src && !ip_prefix_contains_addr(&filter->src, &src)) ||
 	    (filter->has_dst && !ip_prefix_contains_addr(&filter->dst, &dst)))
 		return false;
-	if (filter->witness && strcmp(filter->witness, f->flags & FLOW_PIN ? "pin" : "conntrack") != 0)
+	if (filter->witness &&
+	    strcmp(filter->witness, f->flags & FLOW_PIN ? "pin" : "conntrack") != 0)
 		return false;
 	if (!filter->service && !filter->state && !filter->has_nexthop)
 		return true;
@@ -124,9 +128,10 @@ bool flow_filter_tuple(const struct flow_filter *filter, struct tuple *ret_tuple
 {
 	struct tuple t = { 0 };
 
-	if (!filter->has_src || !filter->has_dst || !filter->has_sport || !filter->has_dport || !filter->proto ||
-	    filter->src.len != ip_family_bits(filter->src.addr.family) ||
-	    filter->dst.len != ip_family_bits(filter->dst.addr.family) || filter->src.addr.family != filter->dst.addr.family)
+	if (!filter->has_src || !filter->has_dst || !filter->has_sport || !filter->has_dport ||
+	    !filter->proto || filter->src.len != ip_family_bits(filter->src.addr.family) ||
+	    filter->dst.len != ip_family_bits(filter->dst.addr.family) ||
+	    filter->src.addr.family != filter->dst.addr.family)
 		return false;
 	memcpy(t.src, filter->src.addr.bytes, sizeof(t.src));
 	memcpy(t.dst, filter->dst.addr.bytes, sizeof(t.dst));

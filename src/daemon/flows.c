@@ -76,7 +76,8 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 		d->stats.flows_refused++;
 		d->id_unlisted[id] = true;
 		if (log_limit_pass(&d->limit_full, now_ms, &dropped))
-			log_warning("the flow table is full (%u flows): flows are pinned by the kernel, but not listed",
+			log_warning("the flow table is full (%u flows): flows are pinned by the "
+				    "kernel, but not listed",
 				    flow_table_capacity(d->flows));
 		return;
 	}
@@ -111,8 +112,9 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 	switches_flow(d, f, now_ms);
 }
 
-/* An entry that conntrack gave up in the ordinary way has answered and run out or been closed. Any other end (one-way
- * traffic that conntrack cannot follow, or somebody's `conntrack -F`) says nothing about the flow: its pin does. */
+/* An entry that conntrack gave up in the ordinary way has answered and run out or been closed. Any
+ * other end (one-way traffic that conntrack cannot follow, or somebody's `conntrack -F`) says
+ * nothing about the flow: its pin does. */
 static bool ended_for_good(const struct ct_entry *entry)
 {
 	if (!(entry->status & IPS_SEEN_REPLY))
@@ -181,7 +183,8 @@ static int on_message(const struct nlmsghdr *nlh, void *arg)
 	if (r == -EBADMSG) {
 		d->stats.undecodable++;
 		if (log_limit_pass(&d->limit_decode, b->now_ms, &dropped))
-			log_warning("a conntrack event could not be decoded (%u more since)", dropped);
+			log_warning("a conntrack event could not be decoded (%u more since)",
+				    dropped);
 	}
 	if (r < 0)
 		return 0;
@@ -198,7 +201,8 @@ static void grow_buffer(struct daemon *d)
 	if (d->buffer_grown)
 		return;
 	d->buffer_grown = true;
-	nl_set_receive_buffer(d->ct_events, d->config->limits.receive_buffer * 2, &d->stats.receive_buffer);
+	nl_set_receive_buffer(d->ct_events, d->config->limits.receive_buffer * 2,
+			      &d->stats.receive_buffer);
 }
 
 static void on_events(evutil_socket_t fd _unused_, short what _unused_, void *arg)
@@ -212,9 +216,11 @@ static void on_events(evutil_socket_t fd _unused_, short what _unused_, void *ar
 	if (r == -ENOBUFS) {
 		d->stats.overruns++;
 		if (log_limit_pass(&d->limit_overrun, b.now_ms, &dropped))
-			log_warning("conntrack events were lost (receive buffer %u bytes): reading the table again",
+			log_warning("conntrack events were lost (receive buffer %u bytes): reading "
+				    "the table again",
 				    d->stats.receive_buffer);
-		events_report(d, &(struct event_report){ .kind = "overrun" }, "conntrack events were lost");
+		events_report(d, &(struct event_report){ .kind = "overrun" },
+			      "conntrack events were lost");
 		grow_buffer(d);
 		flows_resync_soon(d, b.now_ms);
 	} else if (r < 0) {
@@ -222,8 +228,9 @@ static void on_events(evutil_socket_t fd _unused_, short what _unused_, void *ar
 	}
 }
 
-/* UPDATE events outnumber NEW several times over. They are needed while a mark may be set on an entry that exists already: on
- * one from before our rules, or on one whose binding takes no new flows. */
+/* UPDATE events outnumber NEW several times over. They are needed while a mark may be set on an
+ * entry that exists already: on one from before our rules, or on one whose binding takes no new
+ * flows. */
 void flows_updates_judge(struct daemon *d)
 {
 	bool wanted = d->unmarked_possible || switches_want_updates(d);
@@ -234,15 +241,16 @@ void flows_updates_judge(struct daemon *d)
 		wanted = !binding_fresh(b) && b->flows > 0;
 	if (wanted == d->updates_joined)
 		return;
-	if (wanted ? nl_join(d->ct_events, NFNLGRP_CONNTRACK_UPDATE) < 0 :
-		     nl_leave(d->ct_events, NFNLGRP_CONNTRACK_UPDATE) < 0)
+	if (wanted ? nl_join(d->ct_events, NFNLGRP_CONNTRACK_UPDATE) < 0
+		   : nl_leave(d->ct_events, NFNLGRP_CONNTRACK_UPDATE) < 0)
 		return;
 	d->updates_joined = wanted;
 }
 
 int flows_open(struct daemon *d, struct err *e)
 {
-	static const unsigned groups[] = { NFNLGRP_CONNTRACK_NEW, NFNLGRP_CONNTRACK_DESTROY, NFNLGRP_CONNTRACK_UPDATE };
+	static const unsigned groups[] = { NFNLGRP_CONNTRACK_NEW, NFNLGRP_CONNTRACK_DESTROY,
+					   NFNLGRP_CONNTRACK_UPDATE };
 	int r;
 
 	r = nl_open(NETLINK_NETFILTER, &d->ct_events);
@@ -250,7 +258,8 @@ int flows_open(struct daemon *d, struct err *e)
 		r = nl_open(NETLINK_NETFILTER, &d->ct_request);
 	if (r < 0)
 		return err_set(e, r, "ctnetlink socket: %s", strerror(-r));
-	nl_set_receive_buffer(d->ct_events, d->config->limits.receive_buffer, &d->stats.receive_buffer);
+	nl_set_receive_buffer(d->ct_events, d->config->limits.receive_buffer,
+			      &d->stats.receive_buffer);
 	/* The filter stands before the first group is joined: nothing foreign is ever queued. */
 	r = ct_filter_events(d->ct_events, d->config->numbers.mark_mask, NULL, 0);
 	if (r < 0)
@@ -258,7 +267,8 @@ int flows_open(struct daemon *d, struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
 		r = nl_join(d->ct_events, groups[i]);
 		if (r < 0)
-			return err_set(e, r, "conntrack events: %s (is CAP_NET_ADMIN there?)", strerror(-r));
+			return err_set(e, r, "conntrack events: %s (is CAP_NET_ADMIN there?)",
+				       strerror(-r));
 	}
 	d->updates_joined = d->unmarked_possible = true;
 	d->ev_ct = event_new(d->base, nl_fd(d->ct_events), EV_READ | EV_PERSIST, on_events, d);

@@ -9,15 +9,15 @@
 #include "daemon/switches.h"
 
 #define DATAGRAMS_PER_STEP 16
-#define QUIET_MS 500	     /* a resync begins this long after the last overrun ... */
-#define PATIENCE_MS 5000     /* ... but no later than this after the first */
-#define BACKOFF_MAX_MS 60000 /* between two resyncs */
-#define SILENT_MAX 100000
-#define UNMARKED_FIRST_MS 1000
-#define UNMARKED_MAX_MS 3600000
+#define QUIET_MS	   500	 /* a resync begins this long after the last overrun ... */
+#define PATIENCE_MS	   5000	 /* ... but no later than this after the first */
+#define BACKOFF_MAX_MS	   60000 /* between two resyncs */
+#define SILENT_MAX	   100000
+#define UNMARKED_FIRST_MS  1000
+#define UNMARKED_MAX_MS	   3600000
 
-/* One dump of the conntrack table in steps. Flows that the dump or an event has shown carry the generation of the dump; those
- * that were known before and were not shown are gone. */
+/* One dump of the conntrack table in steps. Flows that the dump or an event has shown carry the
+ * generation of the dump; those that were known before and were not shown are gone. */
 struct dump_job {
 	struct daemon *d;
 	struct nl *nl;
@@ -26,7 +26,8 @@ struct dump_job {
 	bool first, again;
 	bool looking;  /* for marks that no event told of: not because events were lost */
 	bool unmarked; /* an entry without our bits inside a service was seen */
-	struct tuple_list silent; /* those of them without an answer: with direct server return only the pin knows them */
+	struct tuple_list silent; /* those of them without an answer: with direct server return only
+				     the pin knows them */
 };
 
 static struct dump_job *dump_job_free(struct dump_job *job)
@@ -103,8 +104,8 @@ static void finish(struct daemon *d, struct dump_job *job)
 	if (looking)
 		return;
 	d->stats.resyncs++;
-	events_report(d, &(struct event_report){ .kind = "resync" }, "conntrack was read again: %u flows",
-		      flow_table_count(d->flows));
+	events_report(d, &(struct event_report){ .kind = "resync" },
+		      "conntrack was read again: %u flows", flow_table_count(d->flows));
 	log_info("conntrack was read again: %u flows", flow_table_count(d->flows));
 }
 
@@ -125,7 +126,8 @@ static void on_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	}
 	if (r < 0 && r != -EINTR)
 		log_error("conntrack cannot be read: %s", strerror(-r));
-	/* An entry that an interrupted dump missed is told by its next event or by verify; nothing is swept then. */
+	/* An entry that an interrupted dump missed is told by its next event or by verify; nothing
+	 * is swept then. */
 	if (r < 0)
 		d->generation++;
 	finish(d, job);
@@ -171,7 +173,8 @@ static void on_resync(evutil_socket_t fd _unused_, short what _unused_, void *ar
 	struct daemon *d = arg;
 	uint64_t now = clock_now_ms();
 	struct timeval tv = { .tv_usec = QUIET_MS * 1000 / 4 };
-	bool quiet = now - d->last_overrun_ms >= QUIET_MS || now - d->first_overrun_ms >= PATIENCE_MS;
+	bool quiet =
+		now - d->last_overrun_ms >= QUIET_MS || now - d->first_overrun_ms >= PATIENCE_MS;
 	bool held_back = d->last_resync_ms && now - d->last_resync_ms < d->resync_backoff_ms;
 
 	if (!quiet || held_back || d->dump || d->verify) {
@@ -202,13 +205,15 @@ void flows_resync_soon(struct daemon *d, uint64_t now_ms)
 		event_add(d->ev_resync, &tv);
 }
 
-/* Entries from before our rules may have been made without room for events: that they got a mark is only seen by reading
- * the table again, now and then, for as long as there are any without one. */
+/* Entries from before our rules may have been made without room for events: that they got a mark is
+ * only seen by reading the table again, now and then, for as long as there are any without one. */
 void flows_unmarked_check(struct daemon *d, uint64_t now_ms)
 {
-	if (!d->unmarked_possible || !d->ready || d->dump || d->verify || now_ms < d->unmarked_check_ms)
+	if (!d->unmarked_possible || !d->ready || d->dump || d->verify ||
+	    now_ms < d->unmarked_check_ms)
 		return;
-	d->unmarked_backoff_ms = d->unmarked_backoff_ms ? d->unmarked_backoff_ms * 2 : UNMARKED_FIRST_MS;
+	d->unmarked_backoff_ms =
+		d->unmarked_backoff_ms ? d->unmarked_backoff_ms * 2 : UNMARKED_FIRST_MS;
 	if (d->unmarked_backoff_ms > UNMARKED_MAX_MS)
 		d->unmarked_backoff_ms = UNMARKED_MAX_MS;
 	d->unmarked_check_ms = now_ms + d->unmarked_backoff_ms;

@@ -9,14 +9,15 @@
 #include "daemon/daemon.h"
 
 #define FILE_NAME "drains.json"
-#define FILE_MAX (256 * 1024)
+#define FILE_MAX  (256 * 1024)
 
 static void path_of(const struct daemon *d, const char *suffix, char *buf, size_t size)
 {
 	snprintf(buf, size, "%s/%s%s", d->config->state_dir, FILE_NAME, suffix);
 }
 
-struct drain_wish *intent_find(struct daemon *d, const char *service, const struct nexthop_spec *nexthop)
+struct drain_wish *intent_find(struct daemon *d, const char *service,
+			       const struct nexthop_spec *nexthop)
 {
 	for (size_t i = 0; i < d->intent.n; i++) {
 		struct drain_wish *w = &d->intent.list[i];
@@ -108,7 +109,8 @@ int intent_load(struct daemon *d, struct err *e)
 		return -ENOMEM;
 	o = json_tokener_parse_ex(tok, text, (int)len);
 	json_tokener_free(tok);
-	if (!o || !json_object_object_get_ex(o, "drains", &list) || !json_object_is_type(list, json_type_array)) {
+	if (!o || !json_object_object_get_ex(o, "drains", &list) ||
+	    !json_object_is_type(list, json_type_array)) {
 		json_object_put(o);
 		return err_set(e, -EINVAL, "%s: not a list of drains", path);
 	}
@@ -126,7 +128,8 @@ int intent_load(struct daemon *d, struct err *e)
 
 static int file_write(const char *path, const char *temporary, const struct strbuf *b)
 {
-	_cleanup_(closep) int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+	_cleanup_(closep) int fd =
+		open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
 	size_t done = 0;
 
 	if (fd < 0)
@@ -155,9 +158,13 @@ int intent_save(struct daemon *d, struct err *e)
 
 		strbuf_addf(&b, "%s\n{\"service\":\"%s\",\"nexthop\":", i ? "," : "", w->service);
 		strbuf_add_json(&b, nexthop_spec_format(&w->nexthop, text));
-		strbuf_addf(&b, ",\"since\":%llu,\"deadline\":%llu,\"release_at\":%llu,\"uid\":%u,\"released\":%s}",
-			    (unsigned long long)w->intent.since_s, (unsigned long long)w->intent.deadline_s,
-			    (unsigned long long)w->intent.release_s, w->intent.uid, w->released ? "true" : "false");
+		strbuf_addf(&b,
+			    ",\"since\":%llu,\"deadline\":%llu,\"release_at\":%llu,\"uid\":%u,"
+			    "\"released\":%s}",
+			    (unsigned long long)w->intent.since_s,
+			    (unsigned long long)w->intent.deadline_s,
+			    (unsigned long long)w->intent.release_s, w->intent.uid,
+			    w->released ? "true" : "false");
 	}
 	strbuf_adds(&b, "\n]}\n");
 	path_of(d, "", path, sizeof(path));
@@ -182,7 +189,8 @@ int intent_set(struct daemon *d, const struct drain_wish *wish, struct err *e)
 	return intent_save(d, e);
 }
 
-void intent_remove(struct daemon *d, const char *service, const struct nexthop_spec *nexthop, struct err *e)
+void intent_remove(struct daemon *d, const char *service, const struct nexthop_spec *nexthop,
+		   struct err *e)
 {
 	struct drain_wish *w = intent_find(d, service, nexthop);
 
@@ -192,7 +200,8 @@ void intent_remove(struct daemon *d, const char *service, const struct nexthop_s
 	intent_save(d, e);
 }
 
-static void wish_apply(struct daemon *d, struct drain_wish *w, const struct binding *b, uint64_t now_ms)
+static void wish_apply(struct daemon *d, struct drain_wish *w, const struct binding *b,
+		       uint64_t now_ms)
 {
 	char text[NEXTHOP_TEXT];
 	struct err e = { 0 };
@@ -201,8 +210,9 @@ static void wish_apply(struct daemon *d, struct drain_wish *w, const struct bind
 		w->refused = false;
 	else if (registry_drain(d->registry, b->id, &w->intent, now_ms, &e) < 0 && !w->refused) {
 		w->refused = true;
-		log_warning("the drain of %s in service %s, wanted since before, is not taken up: %s",
-			    nexthop_spec_format(&w->nexthop, text), w->service, e.text);
+		log_warning(
+			"the drain of %s in service %s, wanted since before, is not taken up: %s",
+			nexthop_spec_format(&w->nexthop, text), w->service, e.text);
 	}
 	if (w->released && !b->released)
 		registry_release(d->registry, b->id, now_ms);
@@ -227,7 +237,8 @@ void intent_apply(struct daemon *d, uint64_t now_ms)
 		while ((b = registry_binding_next(d->registry, &cursor))) {
 			struct nexthop_spec spec = binding_spec(b);
 
-			if (strcmp(b->service, w->service) == 0 && nexthop_spec_matches(&w->nexthop, &spec))
+			if (strcmp(b->service, w->service) == 0 &&
+			    nexthop_spec_matches(&w->nexthop, &spec))
 				wish_apply(d, w, b, now_ms);
 		}
 	}

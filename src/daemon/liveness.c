@@ -29,7 +29,8 @@ static void on_registry(evutil_socket_t fd _unused_, short what _unused_, void *
 
 void liveness_neighbour(struct daemon *d, const struct neighbour *n, bool gone)
 {
-	/* What a state of the neighbour entry tells; states that tell nothing (STALE, DELAY) are not in the table. */
+	/* What a state of the neighbour entry tells; states that tell nothing (STALE, DELAY) are
+	 * not in the table. */
 	static const struct {
 		uint16_t states;
 		enum nexthop_event event;
@@ -43,14 +44,15 @@ void liveness_neighbour(struct daemon *d, const struct neighbour *n, bool gone)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(meanings); i++)
 		if (n->state & meanings[i].states)
-			registry_observe(d->registry, &n->addr, n->ifindex, meanings[i].event, clock_now_ms());
+			registry_observe(d->registry, &n->addr, n->ifindex, meanings[i].event,
+					 clock_now_ms());
 	registry_soon(d);
 }
 
 void liveness_link(struct daemon *d, const struct link *l)
 {
-	registry_observe(d->registry, NULL, l->ifindex, l->up && l->carrier ? NEXTHOP_LINK_UP : NEXTHOP_LINK_DOWN,
-			 clock_now_ms());
+	registry_observe(d->registry, NULL, l->ifindex,
+			 l->up && l->carrier ? NEXTHOP_LINK_UP : NEXTHOP_LINK_DOWN, clock_now_ms());
 	registry_soon(d);
 }
 
@@ -69,7 +71,8 @@ void liveness_new_nexthop(struct daemon *d, const struct ip_addr *gateway, uint3
 		liveness_link(d, link);
 	/* Its neighbour entry may have stood for long: a dump brings it into the cache. */
 	if (gateway->family)
-		nl_dump(d->rt_request, rt_request_dump(buf, RTM_GETNEIGH, gateway->family), on_neighbour, NULL, d, NULL);
+		nl_dump(d->rt_request, rt_request_dump(buf, RTM_GETNEIGH, gateway->family),
+			on_neighbour, NULL, d, NULL);
 }
 
 /* An entry that is being asked for already, or that cannot be asked, gets no request. */

@@ -7,7 +7,7 @@
 #include "daemon/daemon.h"
 #include "daemon/filter.h"
 
-#define FLOWS_PER_REPLY 128
+#define FLOWS_PER_REPLY	   128
 #define LOOKED_AT_PER_PUMP 1024 /* keeps one turn of the loop short while a filter finds little */
 
 struct flows_stream {
@@ -71,8 +71,8 @@ static bool filter_check(struct control_call *call, struct json_object *params)
 	if (!params_check(call, params, "filter", NULL))
 		return false;
 	filter = filter_of(params);
-	return !filter || params_check(call, filter, "protocol", "src", "dst", "sport", "dport", "zone", "service", "nexthop",
-				       "state", "witness", NULL);
+	return !filter || params_check(call, filter, "protocol", "src", "dst", "sport", "dport",
+				       "zone", "service", "nexthop", "state", "witness", NULL);
 }
 
 void flows_method(struct control_call *call, struct json_object *params, void *arg)
@@ -114,7 +114,8 @@ static struct json_object *conntrack_json(struct daemon *d, const struct tuple *
 	snprintf(mark, sizeof(mark), "0x%08x", entry.mark);
 	json_object_object_add(o, "mark", json_object_new_string(mark));
 	json_object_object_add(o, "timeout", json_object_new_int64(entry.timeout_s));
-	json_object_object_add(o, "replied", json_object_new_boolean(entry.status & IPS_SEEN_REPLY));
+	json_object_object_add(o, "replied",
+			       json_object_new_boolean(entry.status & IPS_SEEN_REPLY));
 	json_object_object_add(o, "assured", json_object_new_boolean(entry.status & IPS_ASSURED));
 	json_object_object_add(o, "id", json_object_new_int64(entry.id));
 	return o;
@@ -137,7 +138,8 @@ static struct json_object *pin_json(struct daemon *d, const struct tuple *t)
 		struct nexthop_spec spec = binding_spec(b);
 		char text[NEXTHOP_TEXT];
 
-		json_object_object_add(o, "nexthop", json_object_new_string(nexthop_spec_format(&spec, text)));
+		json_object_object_add(o, "nexthop",
+				       json_object_new_string(nexthop_spec_format(&spec, text)));
 	}
 	return o;
 }
@@ -193,9 +195,9 @@ void show_method(struct control_call *call, struct json_object *params, void *ar
 	b = f ? registry_binding(d->registry, f->binding) : NULL;
 	if (!f || (!b && !(f->flags & FLOW_MIRRORED))) {
 		control_error(call, many ? "Ambiguous" : "NotFound", "%s",
-			      many ? "more than one flow fits: `flowpin flows` lists them" :
-			      f	   ? "that flow's mark is no nexthop of flowpin" :
-				     "no such flow is known");
+			      many ? "more than one flow fits: `flowpin flows` lists them"
+			      : f  ? "that flow's mark is no nexthop of flowpin"
+				   : "no such flow is known");
 		return;
 	}
 	report_flow_text(d, f, clock_now_ms(), &text);

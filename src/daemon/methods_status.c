@@ -17,7 +17,8 @@ static void add_text(struct json_object *o, const char *key, const char *value)
 static void add_numbers(struct json_object *o, const struct number *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		json_object_object_add(o, list[i].key, json_object_new_int64((int64_t)list[i].value));
+		json_object_object_add(o, list[i].key,
+				       json_object_new_int64((int64_t)list[i].value));
 }
 
 static struct json_object *numbers(const struct number *list, size_t n)
@@ -28,13 +29,15 @@ static struct json_object *numbers(const struct number *list, size_t n)
 	return o;
 }
 
-static struct json_object *strings(const char *(*text)(const void *item, char *buf), const void *list, size_t size, size_t n)
+static struct json_object *strings(const char *(*text)(const void *item, char *buf),
+				   const void *list, size_t size, size_t n)
 {
 	struct json_object *o = json_object_new_array();
 	char buf[128];
 
 	for (size_t i = 0; i < n; i++)
-		json_object_array_add(o, json_object_new_string(text((const char *)list + i * size, buf)));
+		json_object_array_add(
+			o, json_object_new_string(text((const char *)list + i * size, buf)));
 	return o;
 }
 
@@ -76,9 +79,12 @@ static struct json_object *service_json(struct daemon *d, const struct service *
 		flows += d->id_flows[b->id];
 	}
 	add_text(o, "name", s->name);
-	json_object_object_add(o, "prefixes", strings(prefix_text, s->prefixes, sizeof(*s->prefixes), s->n_prefixes));
+	json_object_object_add(
+		o, "prefixes",
+		strings(prefix_text, s->prefixes, sizeof(*s->prefixes), s->n_prefixes));
 	json_object_object_add(o, "protocols", strings(proto_text, s->protos, 1, s->n_protos));
-	json_object_object_add(o, "ports", strings(ports_text, s->ports, sizeof(*s->ports), s->n_ports));
+	json_object_object_add(o, "ports",
+			       strings(ports_text, s->ports, sizeof(*s->ports), s->n_ports));
 	add_text(o, "on_withdraw", s->on_withdraw == SERVICE_HOLD ? "hold" : "release");
 	add_numbers(o,
 		    (struct number[]){ { "idle_timeout_ms", (uint64_t)s->idle_timeout_s * 1000 },
@@ -106,7 +112,8 @@ static struct json_object *override_json(struct daemon *d, size_t i)
 				       { "routes", v->n_routes },
 				       { "age_ms", r == 0 ? clock_now_ms() - place.since_ms : 0 } },
 		    5);
-	json_object_object_add(o, "without", strings(spec_text, v->without, sizeof(*v->without), v->n_without));
+	json_object_object_add(o, "without",
+			       strings(spec_text, v->without, sizeof(*v->without), v->n_without));
 	return o;
 }
 
@@ -131,7 +138,8 @@ static struct json_object *bindings_json(struct daemon *d)
 
 static void add_lists(struct daemon *d, struct json_object *o)
 {
-	struct json_object *services = json_object_new_array(), *overrides = json_object_new_array(),
+	struct json_object *services = json_object_new_array(),
+			   *overrides = json_object_new_array(),
 			   *unpinned = json_object_new_array(), *warnings = json_object_new_array();
 	const struct unpinned *list;
 	size_t n;
@@ -176,17 +184,19 @@ static void add_counts(struct daemon *d, struct json_object *o)
 		all += d->id_flows[id];
 	}
 	control_server_stats(d->server, &clients);
-	json_object_object_add(o, "flows",
-			       numbers((struct number[]){ { "count", all },
-							  { "max", flow_table_capacity(d->flows) },
-							  { "tracked", all - one_way },
-							  { "one_way", one_way },
-							  { "refused", s->flows_refused },
-							  { "memory", flow_table_memory(d->flows) } },
-				       6));
 	json_object_object_add(
-		o, "pins",
-		numbers((struct number[]){ { "max", d->config->limits.max_pins }, { "lost", s->lost_pins } }, 2));
+		o, "flows",
+		numbers((struct number[]){ { "count", all },
+					   { "max", flow_table_capacity(d->flows) },
+					   { "tracked", all - one_way },
+					   { "one_way", one_way },
+					   { "refused", s->flows_refused },
+					   { "memory", flow_table_memory(d->flows) } },
+			6));
+	json_object_object_add(o, "pins",
+			       numbers((struct number[]){ { "max", d->config->limits.max_pins },
+							  { "lost", s->lost_pins } },
+				       2));
 	json_object_object_add(o, "bindings", bindings_json(d));
 	x = numbers((struct number[]){ { "received", s->events_received },
 				       { "new", s->events_new },
@@ -207,7 +217,8 @@ static void add_counts(struct daemon *d, struct json_object *o)
 	json_object_object_add(x, "owner", json_object_new_boolean(ruleset_owned(d->ruleset)));
 	json_object_object_add(o, "kernel", x);
 	json_object_object_add(o, "repairs",
-			       numbers((struct number[]){ { "ruleset", s->repairs_ruleset }, { "policy", s->repairs_policy } },
+			       numbers((struct number[]){ { "ruleset", s->repairs_ruleset },
+							  { "policy", s->repairs_policy } },
 				       2));
 	json_object_object_add(o, "clients",
 			       numbers((struct number[]){ { "connected", clients.clients },

@@ -4,8 +4,8 @@
 #include "daemon/daemon.h"
 #include "flowpin/mirror.h"
 
-/* Flows that a switch's mirror shows: records from flowpin-mirror become entries of conntrack in the switch's zone and flows of the
- * flow table. Their life is kept here. */
+/* Flows that a switch's mirror shows: records from flowpin-mirror become entries of conntrack in
+ * the switch's zone and flows of the flow table. Their life is kept here. */
 
 struct switch_state;
 
@@ -23,7 +23,7 @@ enum mirror_refusal {
 const char *mirror_refusal_name(enum mirror_refusal r);
 
 enum mirror_state {
-	MIRROR_ASKING,	  /* its nexthop is to be asked for */
+	MIRROR_ASKING, /* its nexthop is to be asked for */
 	MIRROR_ASKED,
 	MIRROR_KNOWN,
 	MIRROR_UNCERTAIN, /* the switch could not tell: left alone */
@@ -67,7 +67,8 @@ void mirror_record(struct mirror *m, const struct mirror_record *r, uint64_t now
 /* An entry of conntrack in the switch's zone was seen. */
 void mirror_entry_seen(struct mirror *m, const struct ct_entry *entry, uint64_t now_ms);
 /* An adopted flow. Its nexthop is known. NULL: no room. */
-struct flow *mirror_adopt(struct mirror *m, const struct tuple *t, const char *service, uint16_t nexthop, uint64_t now_ms);
+struct flow *mirror_adopt(struct mirror *m, const struct tuple *t, const char *service,
+			  uint16_t nexthop, uint64_t now_ms);
 /* The flow goes: its slot, its conntrack entry and its pin. Called by switches_flow_end(). */
 void mirror_flow_gone(struct mirror *m, struct flow *f);
 struct mirror_slot *mirror_slot_of(const struct mirror *m, const struct flow *f);
@@ -91,22 +92,26 @@ void mirror_resolve_all(struct mirror *m, uint64_t now_ms); /* after the switch 
 /* The next question into *b as JSON. False: there is none, or one is open. */
 bool mirror_question(struct mirror *m, uint64_t now_ms, struct strbuf *b);
 void mirror_question_drop(struct switch_state *s); /* nobody will answer it: asked again */
-/* -ENOENT: no such question; -EINVAL: it was not asked for, or is answered. One that came too late is passed over. */
-int mirror_answer(struct mirror *m, uint64_t question, const struct tuple *t, const struct ip_addr *nexthop, const char *why,
-		  uint64_t now_ms);
+/* -ENOENT: no such question; -EINVAL: it was not asked for, or is answered. One that came too late
+ * is passed over. */
+int mirror_answer(struct mirror *m, uint64_t question, const struct tuple *t,
+		  const struct ip_addr *nexthop, const char *why, uint64_t now_ms);
 void mirror_known(struct mirror *m, struct flow *f, uint16_t nexthop, uint64_t now_ms);
 
 /* mirror_entries.c: what is written into conntrack and the pin map for them, in batches. */
 enum entry_write { ENTRY_CREATE, ENTRY_TOUCH, ENTRY_DELETE };
 struct entry_writes *entry_writes_new(struct daemon *d);
 struct entry_writes *entry_writes_free(struct entry_writes *w);
-void entry_write(struct daemon *d, enum entry_write kind, const struct tuple *t, uint32_t mark, uint32_t timeout_s);
-void pin_write(struct daemon *d, const struct tuple *t, uint8_t binding, uint32_t timeout_s); /* binding 0: deleted */
+void entry_write(struct daemon *d, enum entry_write kind, const struct tuple *t, uint32_t mark,
+		 uint32_t timeout_s);
+void pin_write(struct daemon *d, const struct tuple *t, uint8_t binding,
+	       uint32_t timeout_s); /* binding 0: deleted */
 void entry_writes_flush(struct daemon *d);
 
 /* mirror_socket.c */
 struct mirror_socket;
-int mirror_socket_new(struct daemon *d, const char *path, struct mirror_socket **ret_socket, struct err *e);
+int mirror_socket_new(struct daemon *d, const char *path, struct mirror_socket **ret_socket,
+		      struct err *e);
 /* Lets flowpin-mirror in: once flowpind knows what is known already. */
 void mirror_socket_listen(struct mirror_socket *s);
 struct mirror_socket *mirror_socket_free(struct mirror_socket *s);

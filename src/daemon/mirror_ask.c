@@ -4,10 +4,11 @@
 #include "base/clock.h"
 #include "daemon/switches.h"
 
-/* Which nexthop the switch chose for a mirrored flow: the only one of the service, else its own answer. One question is open at a
- * time; it has at most as many flows as its answer finds room for in a request. */
+/* Which nexthop the switch chose for a mirrored flow: the only one of the service, else its own
+ * answer. One question is open at a time; it has at most as many flows as its answer finds room for
+ * in a request. */
 
-#define QUESTION_FLOWS 50
+#define QUESTION_FLOWS	 50
 #define ANSWER_WITHIN_MS 120000
 
 struct question {
@@ -19,8 +20,10 @@ struct question {
 	} flows[QUESTION_FLOWS];
 };
 
-/* How long ago the first packet of each was seen: a route that changed since was not that packet's. */
-static void ages_text(const struct mirror *m, const struct question *q, uint64_t now_ms, struct strbuf *b)
+/* How long ago the first packet of each was seen: a route that changed since was not that packet's.
+ */
+static void ages_text(const struct mirror *m, const struct question *q, uint64_t now_ms,
+		      struct strbuf *b)
 {
 	for (size_t i = 0; i < q->n; i++) {
 		const struct flow *f = flow_table_get(m->sw->d->flows, &q->flows[i].tuple);
@@ -73,7 +76,8 @@ void mirror_resolve(struct mirror *m, struct flow *f, uint64_t now_ms)
 {
 	struct mirror_slot *slot = mirror_slot_of(m, f);
 	const struct service *service = mirror_service(m->sw->d, &f->tuple);
-	const struct switch_nexthop *n = service ? switch_nexthop_single(m->sw, service->name) : NULL;
+	const struct switch_nexthop *n =
+		service ? switch_nexthop_single(m->sw, service->name) : NULL;
 
 	if (!slot)
 		return;
@@ -144,8 +148,8 @@ bool mirror_question(struct mirror *m, uint64_t now_ms, struct strbuf *b)
 	return true;
 }
 
-int mirror_answer(struct mirror *m, uint64_t number, const struct tuple *t, const struct ip_addr *nexthop, const char *why,
-		  uint64_t now_ms)
+int mirror_answer(struct mirror *m, uint64_t number, const struct tuple *t,
+		  const struct ip_addr *nexthop, const char *why, uint64_t now_ms)
 {
 	struct question *q = m->sw->question;
 	const struct service *service;
@@ -160,7 +164,8 @@ int mirror_answer(struct mirror *m, uint64_t number, const struct tuple *t, cons
 	if (!q || q->number != number)
 		return 0; /* too late: its flows are asked for again, or gone */
 	zoned.zone = m->sw->config->mirror.zone;
-	while (i < q->n && (q->flows[i].answered || memcmp(&q->flows[i].tuple, &zoned, sizeof(zoned)) != 0))
+	while (i < q->n &&
+	       (q->flows[i].answered || memcmp(&q->flows[i].tuple, &zoned, sizeof(zoned)) != 0))
 		i++;
 	if (i == q->n)
 		return -EINVAL;
@@ -180,7 +185,8 @@ int mirror_answer(struct mirror *m, uint64_t number, const struct tuple *t, cons
 	service = mirror_service(m->sw->d, &zoned);
 	n = switch_nexthop_find(m->sw, nexthop);
 	if (!service || nexthop->family != zoned.family ||
-	    !((n && switch_nexthop_serves(n, service->name)) || switch_binding(m->sw->d, service->name, nexthop))) {
+	    !((n && switch_nexthop_serves(n, service->name)) ||
+	      switch_binding(m->sw->d, service->name, nexthop))) {
 		/* The routes may have changed since: no error, but nothing is pinned to it. */
 		uncertain(m, slot, "a nexthop that is not known");
 		m->sw->unknown++;

@@ -6,7 +6,8 @@
 #include "base/vec.h"
 #include "daemon/switches.h"
 
-/* Entries of conntrack and pins for flows that no packet of this gateway makes, written many at a time. */
+/* Entries of conntrack and pins for flows that no packet of this gateway makes, written many at a
+ * time. */
 
 #define REQUESTS_AT_ONCE 1000
 
@@ -47,7 +48,8 @@ struct entry_writes *entry_writes_free(struct entry_writes *w)
 	return NULL;
 }
 
-void entry_write(struct daemon *d, enum entry_write kind, const struct tuple *t, uint32_t mark, uint32_t timeout_s)
+void entry_write(struct daemon *d, enum entry_write kind, const struct tuple *t, uint32_t mark,
+		 uint32_t timeout_s)
 {
 	struct entry_writes *w = d->switches->writes;
 	void *list;
@@ -58,7 +60,8 @@ void entry_write(struct daemon *d, enum entry_write kind, const struct tuple *t,
 	if (!list)
 		return;
 	w->list = list;
-	w->list[w->n++] = (struct write){ .kind = kind, .tuple = *t, .mark = mark, .timeout_s = timeout_s };
+	w->list[w->n++] =
+		(struct write){ .kind = kind, .tuple = *t, .mark = mark, .timeout_s = timeout_s };
 	switches_soon(d);
 }
 
@@ -73,11 +76,13 @@ void pin_write(struct daemon *d, const struct tuple *t, uint8_t binding, uint32_
 	if (!list)
 		return;
 	w->pins = list;
-	w->pins[w->n_pins++] = (struct ruleset_pin){ .tuple = *t, .binding = binding, .timeout_s = timeout_s };
+	w->pins[w->n_pins++] =
+		(struct ruleset_pin){ .tuple = *t, .binding = binding, .timeout_s = timeout_s };
 	switches_soon(d);
 }
 
-static void on_answer(size_t index, const struct nlmsghdr *nlh _unused_, int code, const struct err *e, void *arg)
+static void on_answer(size_t index, const struct nlmsghdr *nlh _unused_, int code,
+		      const struct err *e, void *arg)
 {
 	struct entry_writes *w = arg;
 	const struct write *x = &w->list[w->base + index];
@@ -91,15 +96,16 @@ static void on_answer(size_t index, const struct nlmsghdr *nlh _unused_, int cod
 	if (s && s->mirror)
 		s->mirror->refused[MIRROR_REFUSED_CONNTRACK]++;
 	if (log_limit_pass(&w->limit, clock_now_ms(), &dropped))
-		log_warning("the conntrack entry of %s cannot be written: %s (%u more since)", tuple_format(&x->tuple, text), e->text,
-			    dropped);
+		log_warning("the conntrack entry of %s cannot be written: %s (%u more since)",
+			    tuple_format(&x->tuple, text), e->text, dropped);
 }
 
 static struct nlmsghdr *request_of(const struct entry_writes *w, const struct write *x, void *buf)
 {
 	switch (x->kind) {
 	case ENTRY_CREATE:
-		return ct_request_create(buf, &x->tuple, x->mark, w->d->config->numbers.mark_mask, x->timeout_s);
+		return ct_request_create(buf, &x->tuple, x->mark, w->d->config->numbers.mark_mask,
+					 x->timeout_s);
 	case ENTRY_TOUCH:
 		return ct_request_touch(buf, &x->tuple, x->timeout_s);
 	case ENTRY_DELETE:
@@ -121,11 +127,13 @@ static void entries_flush(struct entry_writes *w)
 	if (r == 0)
 		r = nl_pipeline_run(pipeline, on_answer, w, &e);
 	if (r < 0)
-		log_error("conntrack entries cannot be written: %s", e.text[0] ? e.text : strerror(-r));
+		log_error("conntrack entries cannot be written: %s",
+			  e.text[0] ? e.text : strerror(-r));
 	w->n = 0;
 }
 
-/* In the order in which they were asked for, as far as that matters: the last word on a tuple counts. */
+/* In the order in which they were asked for, as far as that matters: the last word on a tuple
+ * counts. */
 static void pins_flush(struct entry_writes *w)
 {
 	_cleanup_(freep) struct tuple *gone = calloc(w->n_pins, sizeof(*gone));
@@ -140,7 +148,8 @@ static void pins_flush(struct entry_writes *w)
 		bool last = true;
 
 		for (size_t k = i + 1; k < w->n_pins && last && w->pins[i].binding == 0; k++)
-			last = memcmp(&w->pins[i].tuple, &w->pins[k].tuple, sizeof(struct tuple)) != 0;
+			last = memcmp(&w->pins[i].tuple, &w->pins[k].tuple, sizeof(struct tuple)) !=
+			       0;
 		if (!last)
 			continue;
 		if (w->pins[i].binding == 0)
@@ -153,7 +162,8 @@ static void pins_flush(struct entry_writes *w)
 	if (n_gone && ruleset_pins_delete(w->d->ruleset, gone, n_gone, &e) < 0)
 		r = r < 0 ? r : e.code;
 	if (r < 0 && log_limit_pass(&w->limit, clock_now_ms(), &dropped))
-		log_warning("pins of flows that a switch has cannot be written: %s", e.text[0] ? e.text : strerror(-r));
+		log_warning("pins of flows that a switch has cannot be written: %s",
+			    e.text[0] ? e.text : strerror(-r));
 }
 
 void entry_writes_flush(struct daemon *d)

@@ -7,7 +7,7 @@
 
 /* Life of a mirrored flow, from its first record to its end. */
 
-#define FIN_KEEP_S 30
+#define FIN_KEEP_S    30
 #define TOUCH_EVERY_S 2
 
 static uint32_t seconds(uint64_t ms)
@@ -93,8 +93,8 @@ struct mirror_slot *mirror_slot_of(const struct mirror *m, const struct flow *f)
 }
 
 /* A slot and a flow for this tuple. NULL: refused, and counted. */
-static struct flow *enter(struct mirror *m, const struct tuple *t, const struct service *service, enum flow_source source,
-			  uint64_t now_ms)
+static struct flow *enter(struct mirror *m, const struct tuple *t, const struct service *service,
+			  enum flow_source source, uint64_t now_ms)
 {
 	struct daemon *d = m->sw->d;
 	struct mirror_slot *slot;
@@ -120,8 +120,12 @@ static struct flow *enter(struct mirror *m, const struct tuple *t, const struct 
 	slot = &m->slots[at - 1];
 	m->first_free = slot->next;
 	m->used++;
-	*slot = (struct mirror_slot){ .flow = f, .source = net, .seen_s = seconds(now_ms), .touched_s = seconds(now_ms),
-				      .idle_s = service->idle_timeout_s, .state = MIRROR_UNCERTAIN };
+	*slot = (struct mirror_slot){ .flow = f,
+				      .source = net,
+				      .seen_s = seconds(now_ms),
+				      .touched_s = seconds(now_ms),
+				      .idle_s = service->idle_timeout_s,
+				      .state = MIRROR_UNCERTAIN };
 	f->since_ms = now_ms;
 	f->source = (uint8_t)source;
 	f->flags = FLOW_MIRRORED;
@@ -163,15 +167,21 @@ static int tuple_of(const struct mirror_record *r, uint16_t zone, struct tuple *
 	if ((r->family != AF_INET && r->family != AF_INET6) || !proto_name(r->proto) || r->pad ||
 	    (r->flags & ~(MIRROR_SYN | MIRROR_FIN | MIRROR_RST)))
 		return -EINVAL;
-	if (r->family == AF_INET && (memcmp(r->src + 4, zero, 12) != 0 || memcmp(r->dst + 4, zero, 12) != 0))
+	if (r->family == AF_INET &&
+	    (memcmp(r->src + 4, zero, 12) != 0 || memcmp(r->dst + 4, zero, 12) != 0))
 		return -EINVAL;
-	*ret = (struct tuple){ .sport = r->sport, .dport = r->dport, .zone = zone, .family = r->family, .proto = r->proto };
+	*ret = (struct tuple){ .sport = r->sport,
+			       .dport = r->dport,
+			       .zone = zone,
+			       .family = r->family,
+			       .proto = r->proto };
 	memcpy(ret->src, r->src, sizeof(ret->src));
 	memcpy(ret->dst, r->dst, sizeof(ret->dst));
 	return 0;
 }
 
-/* A SYN for a tuple that is pinned to a nexthop which takes no new flows: its port is used again. */
+/* A SYN for a tuple that is pinned to a nexthop which takes no new flows: its port is used again.
+ */
 static bool is_reused(const struct mirror *m, const struct flow *f)
 {
 	const struct binding *b = registry_binding(m->sw->d->registry, f->binding);
@@ -179,10 +189,12 @@ static bool is_reused(const struct mirror *m, const struct flow *f)
 
 	if (!n)
 		return false;
-	return n->dead || (n->n_named == 0 && m->sw->health.known) || (b && b->state != BINDING_ACTIVE);
+	return n->dead || (n->n_named == 0 && m->sw->health.known) ||
+	       (b && b->state != BINDING_ACTIVE);
 }
 
-static void touch(struct mirror *m, struct flow *f, struct mirror_slot *slot, uint64_t now_ms, uint32_t timeout_s)
+static void touch(struct mirror *m, struct flow *f, struct mirror_slot *slot, uint64_t now_ms,
+		  uint32_t timeout_s)
 {
 	struct daemon *d = m->sw->d;
 
@@ -193,7 +205,8 @@ static void touch(struct mirror *m, struct flow *f, struct mirror_slot *slot, ui
 	entry_write(d, ENTRY_CREATE, &f->tuple, f->binding ? mark_of(d, f->binding) : 0, timeout_s);
 }
 
-static void seen(struct mirror *m, struct flow *f, struct mirror_slot *slot, uint8_t flags, uint64_t now_ms)
+static void seen(struct mirror *m, struct flow *f, struct mirror_slot *slot, uint8_t flags,
+		 uint64_t now_ms)
 {
 	struct tuple plain = f->tuple;
 	bool refresh = seconds(now_ms) - slot->touched_s >= TOUCH_EVERY_S;
@@ -280,14 +293,17 @@ void mirror_entry_seen(struct mirror *m, const struct ct_entry *entry, uint64_t 
 	f = enter(m, &entry->tuple, service, FLOW_SOURCE_DUMP, now_ms);
 	if (!f)
 		return;
-	n = b && strcmp(b->service, service->name) == 0 ? switch_nexthop_add(m->sw, &b->nexthop->gateway) : NULL;
+	n = b && strcmp(b->service, service->name) == 0
+		    ? switch_nexthop_add(m->sw, &b->nexthop->gateway)
+		    : NULL;
 	if (n)
 		mirror_known(m, f, (uint16_t)(n - m->sw->nexthops + 1), now_ms);
 	else
 		mirror_resolve(m, f, now_ms);
 }
 
-struct flow *mirror_adopt(struct mirror *m, const struct tuple *t, const char *service, uint16_t nexthop, uint64_t now_ms)
+struct flow *mirror_adopt(struct mirror *m, const struct tuple *t, const char *service,
+			  uint16_t nexthop, uint64_t now_ms)
 {
 	struct flow *f = enter(m, t, daemon_service(m->sw->d, service), FLOW_SOURCE_SWITCH, now_ms);
 
@@ -307,7 +323,8 @@ void mirror_alive(struct mirror *m, struct flow *f, uint64_t now_ms)
 	touch(m, f, slot, now_ms, slot->idle_s);
 }
 
-/* In hardware its counter is the witness; after a FIN that is one reading without a packet since. */
+/* In hardware its counter is the witness; after a FIN that is one reading without a packet since.
+ */
 static bool is_over(const struct mirror *m, const struct mirror_slot *slot, uint32_t now_s)
 {
 	bool fin = slot->fin_s && now_s - slot->fin_s >= FIN_KEEP_S;
@@ -316,14 +333,16 @@ static bool is_over(const struct mirror *m, const struct mirror_slot *slot, uint
 		return false;
 	if (!switches_hold(m->sw->d, &slot->flow->tuple))
 		return true;
-	return fin && slot->seen_s <= slot->fin_s && seconds(m->sw->observed_ms) >= slot->fin_s + FIN_KEEP_S &&
-	       m->sw->health.reachable;
+	return fin && slot->seen_s <= slot->fin_s &&
+	       seconds(m->sw->observed_ms) >= slot->fin_s + FIN_KEEP_S && m->sw->health.reachable;
 }
 
 void mirror_services_changed(struct mirror *m)
 {
 	for (uint32_t i = 0; i < m->n_slots; i++) {
-		const struct service *s = m->slots[i].flow ? mirror_service(m->sw->d, &m->slots[i].flow->tuple) : NULL;
+		const struct service *s =
+			m->slots[i].flow ? mirror_service(m->sw->d, &m->slots[i].flow->tuple)
+					 : NULL;
 
 		if (s)
 			m->slots[i].idle_s = s->idle_timeout_s;

@@ -9,12 +9,13 @@
 #include "base/log.h"
 #include "daemon/switches.h"
 
-/* mirror.sock: records of flowpin-mirror. Who may connect is told by the file's mode, and asked for once more. */
+/* mirror.sock: records of flowpin-mirror. Who may connect is told by the file's mode, and asked for
+ * once more. */
 
-#define MIRROR_GROUP "flowpin-mirror"
-#define CLIENTS_MAX 8
+#define MIRROR_GROUP	 "flowpin-mirror"
+#define CLIENTS_MAX	 8
 #define PACKETS_PER_TURN 64
-#define RECEIVE_BUFFER (4 * 1024 * 1024)
+#define RECEIVE_BUFFER	 (4 * 1024 * 1024)
 
 struct mirror_socket {
 	struct daemon *d;
@@ -34,7 +35,8 @@ struct mirror_socket {
 
 union packet {
 	struct mirror_header header;
-	char bytes[sizeof(struct mirror_header) + MIRROR_RECORDS_MAX * sizeof(struct mirror_record) + 1];
+	char bytes[sizeof(struct mirror_header) +
+		   MIRROR_RECORDS_MAX * sizeof(struct mirror_record) + 1];
 };
 
 static void client_close(struct mirror_socket *s, size_t i)
@@ -155,12 +157,15 @@ static int socket_bind(struct mirror_socket *s, const struct sockaddr_un *sun, s
 		unlink(s->path);
 	}
 	s->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->fd < 0 || fchmod(s->fd, 0600) < 0 || bind(s->fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0 ||
+	if (s->fd < 0 || fchmod(s->fd, 0600) < 0 ||
+	    bind(s->fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0 ||
 	    lstat(s->path, &s->made) < 0)
-		return err_set(e, -errno, "cannot make the socket %s: %s", s->path, strerror(errno));
+		return err_set(e, -errno, "cannot make the socket %s: %s", s->path,
+			       strerror(errno));
 	if (s->has_group && (lchown(s->path, (uid_t)-1, s->group) < 0 || chmod(s->path, 0660) < 0))
-		log_warning("cannot give %s to group " MIRROR_GROUP ": %s; only root and flowpind's own user may use it", s->path,
-			    strerror(errno));
+		log_warning("cannot give %s to group " MIRROR_GROUP
+			    ": %s; only root and flowpind's own user may use it",
+			    s->path, strerror(errno));
 	if (listen(s->fd, 8) < 0)
 		return err_set(e, -errno, "cannot listen on %s: %s", s->path, strerror(errno));
 	return 0;
@@ -171,7 +176,8 @@ static inline void socket_freep(struct mirror_socket **s)
 	*s = mirror_socket_free(*s);
 }
 
-int mirror_socket_new(struct daemon *d, const char *path, struct mirror_socket **ret_socket, struct err *e)
+int mirror_socket_new(struct daemon *d, const char *path, struct mirror_socket **ret_socket,
+		      struct err *e)
 {
 	_cleanup_(socket_freep) struct mirror_socket *s = calloc(1, sizeof(*s));
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -218,7 +224,8 @@ struct mirror_socket *mirror_socket_free(struct mirror_socket *s)
 		client_close(s, i);
 	if (s->ev)
 		event_free(s->ev);
-	if (s->made.st_ino && lstat(s->path, &st) == 0 && st.st_ino == s->made.st_ino && st.st_dev == s->made.st_dev)
+	if (s->made.st_ino && lstat(s->path, &st) == 0 && st.st_ino == s->made.st_ino &&
+	    st.st_dev == s->made.st_dev)
 		unlink(s->path);
 	closep(&s->fd);
 	free(s);

@@ -3,7 +3,8 @@
 #include "base/siphash.h"
 #include "daemon/mirror.h"
 
-/* How many flows each source network (/24, /64) has, so that one flood does not take all the room: a chained hash over a slab. */
+/* How many flows each source network (/24, /64) has, so that one flood does not take all the room:
+ * a chained hash over a slab. */
 
 struct mirror_source {
 	struct ip_prefix net;

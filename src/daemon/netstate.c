@@ -50,7 +50,8 @@ static int link_apply(struct daemon *d, const struct nlmsghdr *nlh)
 		liveness_link(d, &link);
 		return 1;
 	}
-	if (memcmp(old->name, link.name, sizeof(link.name)) == 0 && old->up == link.up && old->carrier == link.carrier)
+	if (memcmp(old->name, link.name, sizeof(link.name)) == 0 && old->up == link.up &&
+	    old->carrier == link.carrier)
 		return 0;
 	*old = link;
 	liveness_link(d, &link);
@@ -86,10 +87,12 @@ static int address_apply(struct daemon *d, const struct nlmsghdr *nlh)
 	return 1;
 }
 
-const struct neighbour *netstate_neighbour(const struct daemon *d, uint32_t ifindex, const struct ip_addr *addr)
+const struct neighbour *netstate_neighbour(const struct daemon *d, uint32_t ifindex,
+					   const struct ip_addr *addr)
 {
 	for (size_t i = 0; i < d->neighbours.n; i++)
-		if (d->neighbours.list[i].ifindex == ifindex && ip_addr_equal(&d->neighbours.list[i].addr, addr))
+		if (d->neighbours.list[i].ifindex == ifindex &&
+		    ip_addr_equal(&d->neighbours.list[i].addr, addr))
 			return &d->neighbours.list[i];
 	return NULL;
 }
@@ -138,11 +141,13 @@ static int neighbour_apply(struct daemon *d, const struct nlmsghdr *nlh)
 
 static bool rule_equal(const struct rule *a, const struct rule *b)
 {
-	return a->family == b->family && a->priority == b->priority && a->action == b->action && a->table == b->table &&
-	       a->target == b->target && a->has_mark == b->has_mark && a->mark == b->mark &&
-	       a->mark_mask == b->mark_mask && ip_prefix_equal(&a->src, &b->src) && ip_prefix_equal(&a->dst, &b->dst) &&
-	       strcmp(a->iif, b->iif) == 0 && strcmp(a->oif, b->oif) == 0 && a->ip_proto == b->ip_proto &&
-	       a->dport_first == b->dport_first && a->dport_last == b->dport_last;
+	return a->family == b->family && a->priority == b->priority && a->action == b->action &&
+	       a->table == b->table && a->target == b->target && a->has_mark == b->has_mark &&
+	       a->mark == b->mark && a->mark_mask == b->mark_mask &&
+	       ip_prefix_equal(&a->src, &b->src) && ip_prefix_equal(&a->dst, &b->dst) &&
+	       strcmp(a->iif, b->iif) == 0 && strcmp(a->oif, b->oif) == 0 &&
+	       a->ip_proto == b->ip_proto && a->dport_first == b->dport_first &&
+	       a->dport_last == b->dport_last;
 }
 
 static int rule_apply(struct daemon *d, const struct nlmsghdr *nlh)
@@ -183,7 +188,8 @@ void netstate_rules_derive(struct daemon *d)
 	for (size_t i = 0; i < c->n; i++) {
 		const struct rule *rule = &c->list[i];
 
-		if (rule->action != FR_ACT_TO_TBL || rule->table == RT_TABLE_LOCAL || netstate_table_forwards(d, rule->table))
+		if (rule->action != FR_ACT_TO_TBL || rule->table == RT_TABLE_LOCAL ||
+		    netstate_table_forwards(d, rule->table))
 			continue;
 		if (c->n_tables < ARRAY_SIZE(c->tables))
 			c->tables[c->n_tables++] = rule->table;

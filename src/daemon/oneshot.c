@@ -52,15 +52,17 @@ int oneshot_remove(const struct config *config, bool overrides_only)
 	_cleanup_(ruleset_freep) struct ruleset *ruleset = NULL;
 	_cleanup_(policy_freep) struct policy *policy = NULL;
 	_cleanup_(closep) int claim = -1;
-	/* None: what stands may have been made with others than those that the configuration has now. */
+	/* None: what stands may have been made with others than those that the configuration has
+	 * now. */
 	const struct policy_model numbers = { 0 };
 	struct err e = { 0 };
 	size_t removed = 0;
 	int r;
 
 	if (instance_claim(&claim) < 0) {
-		log_error("flowpind is running here: %s", overrides_only ? "it looks after its overrides itself" :
-									    "use `flowpin teardown`, or stop it first");
+		log_error("flowpind is running here: %s",
+			  overrides_only ? "it looks after its overrides itself"
+					 : "use `flowpin teardown`, or stop it first");
 		return FLOWPIN_EXIT_FAILED;
 	}
 	/* The packet path first: no mark must lead to a table that is gone. */

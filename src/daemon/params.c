@@ -30,7 +30,8 @@ bool param_bool(struct json_object *params, const char *key)
 	return v && json_object_is_type(v, json_type_boolean) && json_object_get_boolean(v);
 }
 
-int param_int(struct json_object *params, const char *key, int64_t min, int64_t max, int64_t *ret_value)
+int param_int(struct json_object *params, const char *key, int64_t min, int64_t max,
+	      int64_t *ret_value)
 {
 	struct json_object *v = get(params, key);
 	int64_t n;
@@ -50,11 +51,14 @@ static const struct param {
 	const char *key;
 	enum json_type type;
 } all_params[] = {
-	{ "deadline_ms", json_type_int }, { "dport", json_type_int },	   { "dst", json_type_string },
-	{ "filter", json_type_object },	  { "flows", json_type_boolean },  { "nexthop", json_type_string },
-	{ "protocol", json_type_string }, { "release_at", json_type_int }, { "service", json_type_string },
-	{ "sport", json_type_int },	  { "src", json_type_string },	   { "state", json_type_string },
-	{ "wait", json_type_boolean },	  { "witness", json_type_string }, { "zone", json_type_int },
+	{ "deadline_ms", json_type_int }, { "dport", json_type_int },
+	{ "dst", json_type_string },	  { "filter", json_type_object },
+	{ "flows", json_type_boolean },	  { "nexthop", json_type_string },
+	{ "protocol", json_type_string }, { "release_at", json_type_int },
+	{ "service", json_type_string },  { "sport", json_type_int },
+	{ "src", json_type_string },	  { "state", json_type_string },
+	{ "wait", json_type_boolean },	  { "witness", json_type_string },
+	{ "zone", json_type_int },
 };
 
 static bool type_fits(const char *key, struct json_object *value)
@@ -85,7 +89,8 @@ bool params_check(struct control_call *call, struct json_object *params, ...)
 	va_list keys;
 
 	va_start(keys, params);
-	json_object_object_foreach(params, key, value) {
+	json_object_object_foreach(params, key, value)
+	{
 		good = is_one_of(key, keys) && type_fits(key, value);
 		if (!good) {
 			control_invalid_parameter(call, key);

@@ -10,14 +10,17 @@
 #define BATCH 1000
 
 /* What cannot change while flows stand on it: the sentence tells how it can. */
-static int numbers_check(const struct config *old, const struct config *new, const char *path, struct err *e)
+static int numbers_check(const struct config *old, const struct config *new, const char *path,
+			 struct err *e)
 {
 	if (memcmp(&old->numbers, &new->numbers, sizeof(old->numbers)) == 0)
 		return 0;
-	return err_set(e, -EINVAL,
-		       "%s: the numbers section differs from the one that the kernel's marks, tables and rules were made with: run "
-		       "`flowpin teardown` first, which unpins every flow, then start flowpind anew",
-		       path);
+	return err_set(
+		e, -EINVAL,
+		"%s: the numbers section differs from the one that the kernel's marks, tables and "
+		"rules were made with: run "
+		"`flowpin teardown` first, which unpins every flow, then start flowpind anew",
+		path);
 }
 
 static int rib_replace(struct daemon *d, const struct config *config, struct err *e)
@@ -56,7 +59,8 @@ static void services_remove(struct daemon *d, const struct config *new)
 		for (size_t k = 0; k < new->services.n && !kept; k++)
 			kept = strcmp(old->list[i].name, new->services.list[k].name) == 0;
 		if (!kept) {
-			log_notice("service %s was removed from the configuration", old->list[i].name);
+			log_notice("service %s was removed from the configuration",
+				   old->list[i].name);
 			registry_service_remove(d->registry, old->list[i].name, clock_now_ms());
 		}
 	}
@@ -71,10 +75,12 @@ static void unpin_in_kernel(struct daemon *d, const struct tuple *list, size_t n
 	if (r == 0)
 		r = ruleset_pins_delete(d->ruleset, list, n, &e);
 	if (r < 0)
-		log_warning("some flows could not be unpinned: %s", e.text[0] ? e.text : strerror(-r));
+		log_warning("some flows could not be unpinned: %s",
+			    e.text[0] ? e.text : strerror(-r));
 }
 
-/* Flows whose prefix, port or service is gone are not ours any more: their marks and pins go too. */
+/* Flows whose prefix, port or service is gone are not ours any more: their marks and pins go too.
+ */
 static void flows_release_foreign(struct daemon *d)
 {
 	_cleanup_(freep) struct tuple *list = calloc(BATCH, sizeof(*list));
@@ -91,7 +97,9 @@ static void flows_release_foreign(struct daemon *d)
 
 		if (f->flags & FLOW_GRAVE)
 			continue;
-		if (i >= 0 && !b && (f->flags & FLOW_MIRRORED)) /* only the switch reaches its nexthop, or it is not known yet */
+		if (i >= 0 && !b &&
+		    (f->flags & FLOW_MIRRORED)) /* only the switch reaches its nexthop, or it is not
+						   known yet */
 			continue;
 		if (i >= 0 && b && strcmp(d->config->services.list[i].name, b->service) == 0)
 			continue;
@@ -113,7 +121,8 @@ static void flows_release_foreign(struct daemon *d)
 static void keep_capacity(struct daemon *d, struct config *new)
 {
 	if (new->limits.max_flows != d->config->limits.max_flows)
-		log_warning("max-flows stays at %u until flowpind is started anew", d->config->limits.max_flows);
+		log_warning("max-flows stays at %u until flowpind is started anew",
+			    d->config->limits.max_flows);
 	new->limits.max_flows = d->config->limits.max_flows;
 }
 
@@ -141,10 +150,11 @@ static int take_over(struct daemon *d, struct config **config, struct err *e)
 	d->config = TAKE_PTR(*config);
 	limits = daemon_limits(d->config);
 	registry_limits_set(d->registry, &limits);
-	control_server_limits_set(d->server,
-				  &(struct control_limits){ .max_clients = d->config->control.max_clients,
-							    .max_clients_per_uid = d->config->control.max_clients_per_uid,
-							    .idle_timeout_ms = 60000 });
+	control_server_limits_set(
+		d->server, &(struct control_limits){ .max_clients = d->config->control.max_clients,
+						     .max_clients_per_uid =
+							     d->config->control.max_clients_per_uid,
+						     .idle_timeout_ms = 60000 });
 	control_server_admin_set(d->server, has_admins ? &admins : NULL);
 	switches_reload(d);
 	config_free(old);
@@ -167,7 +177,8 @@ void reload(struct daemon *d)
 		r = take_over(d, &config, &e);
 	if (r < 0) {
 		log_error("reload refused, the running configuration stays: %s", e.text);
-		events_report(d, &(struct event_report){ .kind = "reload", .change = "refused" }, "reload refused: %s", e.text);
+		events_report(d, &(struct event_report){ .kind = "reload", .change = "refused" },
+			      "reload refused: %s", e.text);
 		notify_send("READY=1");
 		return;
 	}
@@ -180,6 +191,7 @@ void reload(struct daemon *d)
 	flows_release_foreign(d);
 	hostcheck_run(d);
 	log_notice("configuration read again: %zu services", d->config->services.n);
-	events_report(d, &(struct event_report){ .kind = "reload", .change = "done" }, "configuration read again");
+	events_report(d, &(struct event_report){ .kind = "reload", .change = "done" },
+		      "configuration read again");
 	notify_send("READY=1");
 }

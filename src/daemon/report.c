@@ -4,12 +4,11 @@
 #include "daemon/daemon.h"
 #include "daemon/switches.h"
 
-static const char *const sources[FLOW_SOURCE_COUNT] = { [FLOW_SOURCE_NEW] = "new",
-							 [FLOW_SOURCE_UPDATE] = "update",
-							 [FLOW_SOURCE_DUMP] = "dump",
-							 [FLOW_SOURCE_PIN_MAP] = "pin-map",
-							 [FLOW_SOURCE_MIRROR] = "mirror",
-							 [FLOW_SOURCE_SWITCH] = "switch" };
+static const char *const sources[FLOW_SOURCE_COUNT] = {
+	[FLOW_SOURCE_NEW] = "new",	 [FLOW_SOURCE_UPDATE] = "update",
+	[FLOW_SOURCE_DUMP] = "dump",	 [FLOW_SOURCE_PIN_MAP] = "pin-map",
+	[FLOW_SOURCE_MIRROR] = "mirror", [FLOW_SOURCE_SWITCH] = "switch"
+};
 
 static const char *health_name(const struct nexthop *nh)
 {
@@ -49,7 +48,8 @@ static struct json_object *drain_json(const struct binding *b)
 	return o;
 }
 
-struct json_object *report_binding(struct daemon *d, const struct binding *b, const struct ruleset_counters *counters)
+struct json_object *report_binding(struct daemon *d, const struct binding *b,
+				   const struct ruleset_counters *counters)
 {
 	struct json_object *o = json_object_new_object();
 	struct nexthop_spec spec = binding_spec(b);
@@ -80,13 +80,14 @@ struct json_object *report_binding(struct daemon *d, const struct binding *b, co
 	return o;
 }
 
-/* By hand and not by json-c: a million of them are printed at a time. Every text in it is our own (addresses, names from the
- * configuration) or escaped (interface names). */
+/* By hand and not by json-c: a million of them are printed at a time. Every text in it is our own
+ * (addresses, names from the configuration) or escaped (interface names). */
 void report_flow_text(struct daemon *d, const struct flow *f, uint64_t now_ms, struct strbuf *out)
 {
 	const struct binding *b = registry_binding(d->registry, f->binding);
 	char src[IP_ADDR_TEXT], dst[IP_ADDR_TEXT], text[NEXTHOP_TEXT] = "", number[8];
-	const char *service = b ? b->service : "", *state = b ? binding_state_name(b->state) : "unknown";
+	const char *service = b ? b->service : "",
+		   *state = b ? binding_state_name(b->state) : "unknown";
 	struct ip_addr s = tuple_src(&f->tuple), t = tuple_dst(&f->tuple);
 	const char *proto = proto_name(f->tuple.proto);
 
@@ -101,15 +102,19 @@ void report_flow_text(struct daemon *d, const struct flow *f, uint64_t now_ms, s
 	}
 	switches_flow_words(d, f, &service, &state, text);
 	strbuf_addf(out,
-		    "{\"protocol\":\"%s\",\"src\":\"%s\",\"sport\":%u,\"dst\":\"%s\",\"dport\":%u,\"zone\":%u,\"service\":\"%s\","
+		    "{\"protocol\":\"%s\",\"src\":\"%s\",\"sport\":%u,\"dst\":\"%s\",\"dport\":%u,"
+		    "\"zone\":%u,\"service\":\"%s\","
 		    "\"nexthop\":",
-		    proto, ip_addr_format(&s, src), f->tuple.sport, ip_addr_format(&t, dst), f->tuple.dport, f->tuple.zone,
-		    service);
+		    proto, ip_addr_format(&s, src), f->tuple.sport, ip_addr_format(&t, dst),
+		    f->tuple.dport, f->tuple.zone, service);
 	strbuf_add_json(out, text);
-	strbuf_addf(out, ",\"id\":%u,\"mark\":\"0x%08x\",\"state\":\"%s\",\"witness\":\"%s\",\"learned\":\"%s\",\"age_ms\":%llu%s",
+	strbuf_addf(out,
+		    ",\"id\":%u,\"mark\":\"0x%08x\",\"state\":\"%s\",\"witness\":\"%s\","
+		    "\"learned\":\"%s\",\"age_ms\":%llu%s",
 		    f->binding, mark_of(d, f->binding), state,
 		    f->flags & FLOW_PIN ? "pin" : "conntrack", sources[f->source],
-		    (unsigned long long)(now_ms - f->since_ms), f->flags & FLOW_REPLIED ? ",\"replied\":true" : "");
+		    (unsigned long long)(now_ms - f->since_ms),
+		    f->flags & FLOW_REPLIED ? ",\"replied\":true" : "");
 	switches_flow_text(d, f, out);
 	strbuf_adds(out, "}");
 }

@@ -11,7 +11,8 @@ static int on_entry(const struct nlmsghdr *nlh _unused_, void *arg)
 	return 0;
 }
 
-/* The mark may stand where the flow table cannot see it: in another zone, or in an entry whose event was lost. */
+/* The mark may stand where the flow table cannot see it: in another zone, or in an entry whose
+ * event was lost. */
 bool retire_mark_stands(struct daemon *d, uint8_t id)
 {
 	char buf[NL_REQUEST_MAX];
@@ -19,13 +20,16 @@ bool retire_mark_stands(struct daemon *d, uint8_t id)
 
 	if (d->id_flows[id])
 		return true;
-	return nl_dump(d->ct_request, ct_request_dump(buf, mark_of(d, id), d->config->numbers.mark_mask), on_entry, NULL, &n,
-		       NULL) < 0 ||
+	return nl_dump(d->ct_request,
+		       ct_request_dump(buf, mark_of(d, id), d->config->numbers.mark_mask), on_entry,
+		       NULL, &n, NULL) < 0 ||
 	       n > 0;
 }
 
-/* A pin that the packet path holds outlives the last packet by the idle timeout: the counters must have stood that long. */
-static bool counters_stood(struct daemon *d, uint8_t id, const struct ruleset_counters *c, uint64_t idle_ms, uint64_t now_ms)
+/* A pin that the packet path holds outlives the last packet by the idle timeout: the counters must
+ * have stood that long. */
+static bool counters_stood(struct daemon *d, uint8_t id, const struct ruleset_counters *c,
+			   uint64_t idle_ms, uint64_t now_ms)
 {
 	uint64_t packets = c->binding[id].first_packets + c->binding[id].later_packets;
 
@@ -60,7 +64,9 @@ void retire_tick(struct daemon *d, uint64_t now_ms)
 		const struct binding *b = registry_binding(d->registry, id);
 		const struct service *s = daemon_service(d, b->service);
 		/* The pin of a SYN may outlive a shorter idle timeout. */
-		uint32_t longest = !s ? 0 : s->idle_timeout_s > s->syn_timeout_s ? s->idle_timeout_s : s->syn_timeout_s;
+		uint32_t longest = !s					  ? 0
+				   : s->idle_timeout_s > s->syn_timeout_s ? s->idle_timeout_s
+									  : s->syn_timeout_s;
 		uint64_t idle_ms = (uint64_t)longest * 1000;
 
 		if (!counters) {
@@ -69,7 +75,8 @@ void retire_tick(struct daemon *d, uint64_t now_ms)
 				break;
 			d->counters_read_ms = now_ms;
 		}
-		if (!counters_stood(d, id, counters, idle_ms, now_ms) || now_ms - b->quiet_ms < idle_ms || retire_mark_stands(d, id))
+		if (!counters_stood(d, id, counters, idle_ms, now_ms) ||
+		    now_ms - b->quiet_ms < idle_ms || retire_mark_stands(d, id))
 			continue;
 		d->still[id].since_ms = 0;
 		d->id_unlisted[id] = false;

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 
-#define REDUMP_DELAY_MS 50
+#define REDUMP_DELAY_MS	   50
 #define DATAGRAMS_PER_CALL 32
 
 static int route_apply(struct daemon *d, const struct nlmsghdr *nlh)
@@ -74,7 +74,8 @@ static int apply(const struct nlmsghdr *nlh, void *arg)
 
 static bool concerns_routes(uint16_t type)
 {
-	static const uint16_t silent[] = { RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWRULE, RTM_DELRULE };
+	static const uint16_t silent[] = { RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR,
+					   RTM_DELADDR, RTM_NEWRULE, RTM_DELRULE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(silent); i++)
 		if (silent[i] == type)
@@ -94,7 +95,8 @@ static int on_monitor_message(const struct nlmsghdr *nlh, void *arg)
 		d->policy_foreign = true;
 		sync_soon(d);
 	}
-	/* IPv4 routes come and go with links and addresses without a notification: theirs and our own. */
+	/* IPv4 routes come and go with links and addresses without a notification: theirs and our
+	 * own. */
 	if (r > 0) {
 		policy_invalidate(d->policy);
 		routes_redump_soon(d);
@@ -134,8 +136,9 @@ int routes_dump(struct daemon *d, struct err *e)
 		uint8_t family;
 		bool may_lack;
 	} before[] = {
-		{ RTM_GETLINK, AF_UNSPEC, false }, { RTM_GETADDR, AF_INET, false },   { RTM_GETADDR, AF_INET6, true },
-		{ RTM_GETRULE, AF_INET, false },   { RTM_GETRULE, AF_INET6, true },   { RTM_GETNEIGH, AF_INET, false },
+		{ RTM_GETLINK, AF_UNSPEC, false }, { RTM_GETADDR, AF_INET, false },
+		{ RTM_GETADDR, AF_INET6, true },   { RTM_GETRULE, AF_INET, false },
+		{ RTM_GETRULE, AF_INET6, true },   { RTM_GETNEIGH, AF_INET, false },
 		{ RTM_GETNEIGH, AF_INET6, true },
 	};
 	int r;
@@ -229,20 +232,22 @@ static void reserve_busy_ids(struct daemon *d)
 	registry_reserve(d->registry, busy, n);
 }
 
-static void say_unpinned(const struct service *s, const struct rib_member *m, const char *ifname, int code)
+static void say_unpinned(const struct service *s, const struct rib_member *m, const char *ifname,
+			 int code)
 {
 	struct nexthop_spec spec = { .addr = m->gateway };
 	char text[NEXTHOP_TEXT];
 
 	snprintf(spec.ifname, sizeof(spec.ifname), "%s", ifname);
 	log_warning("service %s: %s is not pinned: %s", s->name, nexthop_spec_format(&spec, text),
-		    code == -ENOSPC ? "every id is in use" :
-		    code == -EEXIST ? "its id belongs to another nexthop" :
-		    code == -ERANGE ? "its id does not fit mark-mask" :
-				      strerror(-code));
+		    code == -ENOSPC   ? "every id is in use"
+		    : code == -EEXIST ? "its id belongs to another nexthop"
+		    : code == -ERANGE ? "its id does not fit mark-mask"
+				      : strerror(-code));
 }
 
-static void name_member(struct daemon *d, const struct service *s, const struct rib_member *m, uint64_t now_ms)
+static void name_member(struct daemon *d, const struct service *s, const struct rib_member *m,
+			uint64_t now_ms)
 {
 	const struct link *link = netstate_link(d, m->ifindex);
 	const char *ifname = link ? link->name : "";
@@ -254,7 +259,8 @@ static void name_member(struct daemon *d, const struct service *s, const struct 
 
 	registry_unpinned(d->registry, &before);
 	attributes_of(m, &a);
-	r = registry_name(d->registry, s, &m->gateway, m->ifindex, ifname, &a, fixed_id(s, m, ifname), now_ms, &id);
+	r = registry_name(d->registry, s, &m->gateway, m->ifindex, ifname, &a,
+			  fixed_id(s, m, ifname), now_ms, &id);
 	if (r == 0 && !known)
 		liveness_new_nexthop(d, &m->gateway, m->ifindex);
 	registry_unpinned(d->registry, &after);
@@ -262,8 +268,8 @@ static void name_member(struct daemon *d, const struct service *s, const struct 
 		say_unpinned(s, m, ifname, r);
 }
 
-static void unname_others(struct daemon *d, const struct service *s, const struct rib_member *members, size_t n,
-			  uint64_t now_ms)
+static void unname_others(struct daemon *d, const struct service *s,
+			  const struct rib_member *members, size_t n, uint64_t now_ms)
 {
 	const struct binding *b;
 	uint8_t cursor = 0;
@@ -279,14 +285,15 @@ static void unname_others(struct daemon *d, const struct service *s, const struc
 		if (!found) {
 			struct ip_addr gateway = b->nexthop->gateway;
 
-			registry_unname(d->registry, s->name, &gateway, b->nexthop->ifindex, now_ms);
+			registry_unname(d->registry, s->name, &gateway, b->nexthop->ifindex,
+					now_ms);
 		}
 	}
 }
 
 /* Unpinned nexthops that no route names any more leave the list. */
-static void unname_unpinned(struct daemon *d, const struct service *s, const struct rib_member *members, size_t n,
-			    uint64_t now_ms)
+static void unname_unpinned(struct daemon *d, const struct service *s,
+			    const struct rib_member *members, size_t n, uint64_t now_ms)
 {
 	size_t count, i = 0;
 	const struct unpinned *list = registry_unpinned(d->registry, &count);
@@ -298,7 +305,8 @@ static void unname_unpinned(struct daemon *d, const struct service *s, const str
 		bool stays = strcmp(list[i].service, s->name) != 0;
 
 		for (size_t k = 0; k < n && !stays; k++)
-			stays = members[k].ifindex == ifindex && ip_addr_equal(&members[k].gateway, &gateway);
+			stays = members[k].ifindex == ifindex &&
+				ip_addr_equal(&members[k].gateway, &gateway);
 		if (!stays)
 			registry_unname(d->registry, s->name, &gateway, ifindex, now_ms);
 		list = registry_unpinned(d->registry, &count);
@@ -325,7 +333,8 @@ void members_apply(struct daemon *d, bool all)
 		d->rib_versions[i] = version;
 		changed = true;
 		members = rib_service_members(d->rib, i, &n);
-		/* Who comes is named before who goes is unnamed: a replacement is seen as one change. */
+		/* Who comes is named before who goes is unnamed: a replacement is seen as one
+		 * change. */
 		reserve_busy_ids(d);
 		for (size_t k = 0; k < n; k++)
 			name_member(d, s, &members[k], now);
@@ -340,9 +349,11 @@ void members_apply(struct daemon *d, bool all)
 
 int routes_open(struct daemon *d, struct err *e)
 {
-	static const unsigned groups[] = { RTNLGRP_LINK,       RTNLGRP_NEIGH,	    RTNLGRP_IPV4_IFADDR,
-					   RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
-					   RTNLGRP_IPV4_RULE,  RTNLGRP_IPV6_RULE,  RTNLGRP_NEXTHOP };
+	static const unsigned groups[] = { RTNLGRP_LINK,	RTNLGRP_NEIGH,
+					   RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+					   RTNLGRP_IPV4_ROUTE,	RTNLGRP_IPV6_ROUTE,
+					   RTNLGRP_IPV4_RULE,	RTNLGRP_IPV6_RULE,
+					   RTNLGRP_NEXTHOP };
 	uint32_t bytes;
 	int r;
 

@@ -2,12 +2,13 @@
 #include "base/clock.h"
 #include "daemon/switches.h"
 
-/* Before a drain: the flows of its bindings are placed in the switches whose policy is `draining`, so that they stay where they are
- * when the routes change. */
+/* Before a drain: the flows of its bindings are placed in the switches whose policy is `draining`,
+ * so that they stay where they are when the routes change. */
 
 static bool can_place(const struct switch_state *s)
 {
-	return s->config->place == SWITCH_PLACE_DRAINING && s->connection && s->health.reachable && !s->config->dry_run;
+	return s->config->place == SWITCH_PLACE_DRAINING && s->connection && s->health.reachable &&
+	       !s->config->dry_run;
 }
 
 static bool is_one_of(uint8_t id, const uint8_t *ids, size_t n)
@@ -23,8 +24,9 @@ static bool is_left(const struct switch_state *s, const struct tuple *t)
 {
 	struct placement_view v;
 
-	return placement_get(s->placement, t, &v) == 0 && v.present && v.state != PLACEMENT_STATE_PROGRAMMED &&
-	       v.state != PLACEMENT_STATE_ADOPTED && v.state != PLACEMENT_STATE_REJECTED;
+	return placement_get(s->placement, t, &v) == 0 && v.present &&
+	       v.state != PLACEMENT_STATE_PROGRAMMED && v.state != PLACEMENT_STATE_ADOPTED &&
+	       v.state != PLACEMENT_STATE_REJECTED;
 }
 
 bool switches_place_first(struct daemon *d, const uint8_t *ids, size_t n, uint32_t *ret_left)
@@ -51,7 +53,8 @@ bool switches_place_first(struct daemon *d, const uint8_t *ids, size_t n, uint32
 	cursor = 0;
 	while ((f = flow_table_next(d->flows, &cursor)))
 		for (size_t i = 0; i < d->switches->n && is_one_of(f->binding, ids, n); i++)
-			left += can_place(d->switches->list[i]) && is_left(d->switches->list[i], &f->tuple);
+			left += can_place(d->switches->list[i]) &&
+				is_left(d->switches->list[i], &f->tuple);
 	*ret_left = left;
 	return true;
 }

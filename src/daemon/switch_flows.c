@@ -9,22 +9,25 @@
 /* Between the flow table and what each switch should hold. */
 
 #define LIFE_EVERY_MS 1000
-#define IDLE_AT_ONCE 4096
+#define IDLE_AT_ONCE  4096
 
-const struct binding *switch_binding(const struct daemon *d, const char *service, const struct ip_addr *gateway)
+const struct binding *switch_binding(const struct daemon *d, const char *service,
+				     const struct ip_addr *gateway)
 {
 	const struct binding *b;
 	uint8_t cursor = 0;
 
 	while ((b = registry_binding_next(d->registry, &cursor)))
-		if (strcmp(b->service, service) == 0 && ip_addr_equal(&b->nexthop->gateway, gateway))
+		if (strcmp(b->service, service) == 0 &&
+		    ip_addr_equal(&b->nexthop->gateway, gateway))
 			return b;
 	return NULL;
 }
 
 struct switch_state *switch_of(const struct daemon *d, const struct flow *f)
 {
-	return d->switches && f->sw && f->sw <= d->switches->n ? d->switches->list[f->sw - 1] : NULL;
+	return d->switches && f->sw && f->sw <= d->switches->n ? d->switches->list[f->sw - 1]
+							       : NULL;
 }
 
 static bool same_group(const struct switch_state *a, const struct switch_state *b)
@@ -32,8 +35,10 @@ static bool same_group(const struct switch_state *a, const struct switch_state *
 	return a == b || (a->config->group[0] && strcmp(a->config->group, b->config->group) == 0);
 }
 
-/* What a switch forwards by itself does not pass the gateway: whether its nexthop is dead is told by the switch, as long as it tells. */
-static bool dead_here(const struct switch_state *from, const struct switch_nexthop *n, const struct binding *b)
+/* What a switch forwards by itself does not pass the gateway: whether its nexthop is dead is told
+ * by the switch, as long as it tells. */
+static bool dead_here(const struct switch_state *from, const struct switch_nexthop *n,
+		      const struct binding *b)
 {
 	if (n && n->dead)
 		return true;
@@ -43,7 +48,8 @@ static bool dead_here(const struct switch_state *from, const struct switch_nexth
 }
 
 /* False: this switch has nothing to do with the flow. */
-static bool facts_of(const struct switch_state *s, const struct flow *f, struct placement_facts *ret)
+static bool facts_of(const struct switch_state *s, const struct flow *f,
+		     struct placement_facts *ret)
 {
 	const struct daemon *d = s->d;
 	const struct binding *b = registry_binding(d->registry, f->binding);
@@ -53,14 +59,16 @@ static bool facts_of(const struct switch_state *s, const struct flow *f, struct 
 
 	if (from ? !n || !same_group(s, from) : !b || s->config->place == SWITCH_PLACE_NONE)
 		return false;
-	*ret = (struct placement_facts){ .nexthop = n ? n->addr : b->nexthop->gateway,
-					 .learned_ms = f->since_ms,
-					 .replied = f->flags & FLOW_REPLIED,
-					 .mirrored = from != NULL,
-					 .nat = f->flags & FLOW_NAT,
-					 .draining = b ? b->state == BINDING_DRAINING || d->switches->about_to_drain[b->id] :
-							 n->n_named == 0,
-					 .dead = dead_here(from, n, b) };
+	*ret = (struct placement_facts){
+		.nexthop = n ? n->addr : b->nexthop->gateway,
+		.learned_ms = f->since_ms,
+		.replied = f->flags & FLOW_REPLIED,
+		.mirrored = from != NULL,
+		.nat = f->flags & FLOW_NAT,
+		.draining = b ? b->state == BINDING_DRAINING || d->switches->about_to_drain[b->id]
+			      : n->n_named == 0,
+		.dead = dead_here(from, n, b)
+	};
 	here = switch_nexthop_find(s, &ret->nexthop);
 	ret->dead = ret->dead || (here && here->dead);
 	return ret->nexthop.family == f->tuple.family;
@@ -74,7 +82,8 @@ void switches_flow(struct daemon *d, struct flow *f, uint64_t now_ms)
 		struct switch_state *s = d->switches->list[i];
 
 		/* What a placement does not take it counts by itself. */
-		if (facts_of(s, f, &facts) && placement_offer(s->placement, &f->tuple, &facts, now_ms) >= 0)
+		if (facts_of(s, f, &facts) &&
+		    placement_offer(s->placement, &f->tuple, &facts, now_ms) >= 0)
 			switches_soon(d);
 	}
 }
@@ -82,7 +91,8 @@ void switches_flow(struct daemon *d, struct flow *f, uint64_t now_ms)
 void switches_withdraw_all(struct daemon *d)
 {
 	for (size_t i = 0; d->switches && i < d->switches->n; i++)
-		placement_withdraw_all(d->switches->list[i]->placement, PLACEMENT_TEARDOWN, clock_now_ms());
+		placement_withdraw_all(d->switches->list[i]->placement, PLACEMENT_TEARDOWN,
+				       clock_now_ms());
 	if (d->switches)
 		switches_soon(d);
 }
@@ -114,8 +124,10 @@ static enum placement_reason reason_of(const char *why)
 	static const struct {
 		const char *why;
 		enum placement_reason reason;
-	} rows[] = { { "unpinned", PLACEMENT_SERVICE_REMOVED }, { "moved", PLACEMENT_MOVED },
-		     { "dead", PLACEMENT_DEAD },		{ "released", PLACEMENT_RELEASED },
+	} rows[] = { { "unpinned", PLACEMENT_SERVICE_REMOVED },
+		     { "moved", PLACEMENT_MOVED },
+		     { "dead", PLACEMENT_DEAD },
+		     { "released", PLACEMENT_RELEASED },
 		     { "teardown", PLACEMENT_TEARDOWN } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -129,7 +141,8 @@ void switches_flow_end(struct daemon *d, struct flow *f, const char *why)
 	struct switch_state *from = switch_of(d, f);
 
 	for (size_t i = 0; d->switches && i < d->switches->n; i++)
-		placement_withdraw(d->switches->list[i]->placement, &f->tuple, reason_of(why), clock_now_ms());
+		placement_withdraw(d->switches->list[i]->placement, &f->tuple, reason_of(why),
+				   clock_now_ms());
 	if (!d->switches)
 		return;
 	switches_soon(d);
@@ -204,7 +217,8 @@ void switches_binding_changed(struct daemon *d, const struct binding_change *c)
 			flows_end(d, f, b && b->released ? "released" : "dead");
 		} else if (b && b->state == BINDING_DEAD && b->released) {
 			for (size_t i = 0; i < d->switches->n; i++)
-				placement_withdraw(d->switches->list[i]->placement, &f->tuple, PLACEMENT_RELEASED, now);
+				placement_withdraw(d->switches->list[i]->placement, &f->tuple,
+						   PLACEMENT_RELEASED, now);
 		} else {
 			switches_flow(d, f, now);
 		}
@@ -214,7 +228,8 @@ void switches_binding_changed(struct daemon *d, const struct binding_change *c)
 
 /* --- adoption */
 
-static struct flow *adopt_here(struct switch_state *s, const struct tuple *t, const struct binding *b, const char *service, uint64_t now_ms)
+static struct flow *adopt_here(struct switch_state *s, const struct tuple *t,
+			       const struct binding *b, const char *service, uint64_t now_ms)
 {
 	struct daemon *d = s->d;
 	struct flow *f;
@@ -231,7 +246,8 @@ static struct flow *adopt_here(struct switch_state *s, const struct tuple *t, co
 	return f;
 }
 
-static struct flow *adopt_as(struct switch_state *s, const struct tuple *t, const struct service *service, const struct ip_addr *nexthop,
+static struct flow *adopt_as(struct switch_state *s, const struct tuple *t,
+			     const struct service *service, const struct ip_addr *nexthop,
 			     uint64_t now_ms)
 {
 	const struct binding *b = switch_binding(s->d, service->name, nexthop);
@@ -244,7 +260,9 @@ static struct flow *adopt_as(struct switch_state *s, const struct tuple *t, cons
 		return b ? adopt_here(s, t, b, service->name, now_ms) : NULL;
 	zoned.zone = s->config->mirror.zone;
 	n = switch_nexthop_add(s, nexthop);
-	return n ? mirror_adopt(s->mirror, &zoned, service->name, (uint16_t)(n - s->nexthops + 1), now_ms) : NULL;
+	return n ? mirror_adopt(s->mirror, &zoned, service->name, (uint16_t)(n - s->nexthops + 1),
+				now_ms)
+		 : NULL;
 }
 
 /* The flow as it is known already, whether here or by a mirror. */
@@ -260,7 +278,8 @@ static struct flow *known_flow(struct switch_state *s, const struct tuple *t)
 	return f && !(f->flags & FLOW_GRAVE) ? f : NULL;
 }
 
-void switch_adopt(struct switch_state *s, const struct tuple *t, const struct placement_observation *o, uint64_t now_ms)
+void switch_adopt(struct switch_state *s, const struct tuple *t,
+		  const struct placement_observation *o, uint64_t now_ms)
 {
 	const struct service *service = mirror_service(s->d, t);
 	struct flow *f = known_flow(s, t);

@@ -8,7 +8,7 @@
 /* For `place = heavy`: conntrack's accounting, read in steps once an interval. */
 
 #define DATAGRAMS_PER_STEP 16
-#define RECEIVE_BUFFER (4 * 1024 * 1024)
+#define RECEIVE_BUFFER	   (4 * 1024 * 1024)
 
 struct heavy_job {
 	struct switches *w;
@@ -55,7 +55,8 @@ static int on_entry(const struct nlmsghdr *nlh, void *arg)
 	for (size_t i = 0; i < job->w->n; i++) {
 		struct placement *p = job->w->list[i]->placement;
 
-		if (!job->for_switch[i] || placement_account(p, &entry.tuple, entry.bytes, job->now_ms) != -ENOENT)
+		if (!job->for_switch[i] ||
+		    placement_account(p, &entry.tuple, entry.bytes, job->now_ms) != -ENOENT)
 			continue;
 		/* It was too small to be remembered, or is not known yet. */
 		f = flow_table_get(d->flows, &entry.tuple);
@@ -119,7 +120,8 @@ void switch_heavy_tick(struct switches *w, uint64_t now_ms)
 	for (size_t i = 0; i < w->n; i++) {
 		struct switch_state *s = w->list[i];
 
-		due[i] = s->config->place == SWITCH_PLACE_HEAVY && now_ms - s->heavy_ms >= s->config->heavy_interval_ms;
+		due[i] = s->config->place == SWITCH_PLACE_HEAVY &&
+			 now_ms - s->heavy_ms >= s->config->heavy_interval_ms;
 		if (due[i])
 			s->heavy_ms = now_ms;
 		any = any || due[i];

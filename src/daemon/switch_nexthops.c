@@ -73,8 +73,9 @@ void switch_nexthops_begin(struct switch_state *s)
 	}
 }
 
-/* Whether a silent nexthop is proved to be silent by itself. All of a service at once, or most of those behind one interface within
- * the outage window, is a fault on the way: then nothing is deleted until the outage-hold has passed. */
+/* Whether a silent nexthop is proved to be silent by itself. All of a service at once, or most of
+ * those behind one interface within the outage window, is a fault on the way: then nothing is
+ * deleted until the outage-hold has passed. */
 static bool is_dead(const struct switch_state *s, const struct switch_nexthop *n, uint64_t now_ms)
 {
 	const struct config *c = s->d->config;
@@ -84,10 +85,11 @@ static bool is_dead(const struct switch_state *s, const struct switch_nexthop *n
 		return false;
 	for (size_t i = 0; i < s->n_nexthops; i++) {
 		const struct switch_nexthop *other = &s->nexthops[i];
-		uint64_t apart = other->silent_ms > n->silent_ms ? other->silent_ms - n->silent_ms :
-								   n->silent_ms - other->silent_ms;
+		uint64_t apart = other->silent_ms > n->silent_ms ? other->silent_ms - n->silent_ms
+								 : n->silent_ms - other->silent_ms;
 
-		if (other->addr.family != n->addr.family || (other->n_named == 0 && n->n_named != 0))
+		if (other->addr.family != n->addr.family ||
+		    (other->n_named == 0 && n->n_named != 0))
 			continue;
 		alive += other->alive;
 		silent += !other->alive;
@@ -98,7 +100,8 @@ static bool is_dead(const struct switch_state *s, const struct switch_nexthop *n
 	}
 	if (alive == 0 || silent == 0)
 		return false;
-	return together < 2 || together * 2 <= same || now_ms - n->silent_ms >= c->liveness.outage_hold_ms;
+	return together < 2 || together * 2 <= same ||
+	       now_ms - n->silent_ms >= c->liveness.outage_hold_ms;
 }
 
 void switch_nexthops_end(struct switch_state *s, uint64_t now_ms)
@@ -122,11 +125,16 @@ void switch_nexthops_end(struct switch_state *s, uint64_t now_ms)
 			continue;
 		n->dead = dead;
 		changed = true;
-		log_notice("switch %s: nexthop %s is %s", s->config->name, ip_addr_format(&n->addr, text), dead ? "dead" : "back");
+		log_notice("switch %s: nexthop %s is %s", s->config->name,
+			   ip_addr_format(&n->addr, text), dead ? "dead" : "back");
 		events_report(s->d,
-			      &(struct event_report){ .kind = "switch", .nexthop = text, .from = dead ? "active" : "dead",
-						      .to = dead ? "dead" : "active", .reason = "the switch does not reach it" },
-			      "switch %s: nexthop %s is %s", s->config->name, text, dead ? "dead" : "back");
+			      &(struct event_report){ .kind = "switch",
+						      .nexthop = text,
+						      .from = dead ? "active" : "dead",
+						      .to = dead ? "dead" : "active",
+						      .reason = "the switch does not reach it" },
+			      "switch %s: nexthop %s is %s", s->config->name, text,
+			      dead ? "dead" : "back");
 	}
 	if (changed)
 		switch_offer_all(s, now_ms);

@@ -36,8 +36,9 @@ int switch_tuple_parse(struct json_object *o, struct tuple *ret_tuple)
 	if (!json_object_is_type(o, json_type_object))
 		return -EINVAL;
 	proto = param_string(o, "protocol");
-	if (!proto || !(t.proto = proto_parse(proto)) || address(o, "src", &src) < 0 || address(o, "dst", &dst) < 0 ||
-	    src.family != dst.family || param_int(o, "sport", 0, UINT16_MAX, &sport) != 1 ||
+	if (!proto || !(t.proto = proto_parse(proto)) || address(o, "src", &src) < 0 ||
+	    address(o, "dst", &dst) < 0 || src.family != dst.family ||
+	    param_int(o, "sport", 0, UINT16_MAX, &sport) != 1 ||
 	    param_int(o, "dport", 0, UINT16_MAX, &dport) != 1)
 		return -EINVAL;
 	memcpy(t.src, src.bytes, sizeof(t.src));
@@ -54,6 +55,8 @@ void switch_tuple_text(const struct tuple *t, struct strbuf *b)
 	char src[IP_ADDR_TEXT], dst[IP_ADDR_TEXT];
 	struct ip_addr s = tuple_src(t), d = tuple_dst(t);
 
-	strbuf_addf(b, "{\"protocol\":\"%s\",\"src\":\"%s\",\"sport\":%u,\"dst\":\"%s\",\"dport\":%u}", proto_name(t->proto),
-		    ip_addr_format(&s, src), t->sport, ip_addr_format(&d, dst), t->dport);
+	strbuf_addf(b,
+		    "{\"protocol\":\"%s\",\"src\":\"%s\",\"sport\":%u,\"dst\":\"%s\",\"dport\":%u}",
+		    proto_name(t->proto), ip_addr_format(&s, src), t->sport,
+		    ip_addr_format(&d, dst), t->dport);
 }

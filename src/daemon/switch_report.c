@@ -33,7 +33,9 @@ static struct json_object *removed_json(const struct placement_numbers *n)
 
 	for (size_t i = PLACEMENT_MOVED; i < PLACEMENT_REASON_COUNT; i++)
 		if (n->removed[i])
-			json_object_array_add(list, reason(placement_reason_name((enum placement_reason)i), n->removed[i]));
+			json_object_array_add(
+				list, reason(placement_reason_name((enum placement_reason)i),
+					     n->removed[i]));
 	return list;
 }
 
@@ -43,7 +45,9 @@ static struct json_object *rejections_json(const struct placement_numbers *n)
 
 	for (size_t i = 0; i < PLACEMENT_CLASS_COUNT; i++)
 		if (n->rejections[i])
-			json_object_array_add(list, reason(placement_class_name((enum placement_class)i), n->rejections[i]));
+			json_object_array_add(list,
+					      reason(placement_class_name((enum placement_class)i),
+						     n->rejections[i]));
 	return list;
 }
 
@@ -51,12 +55,15 @@ static struct json_object *mirror_json(const struct mirror *m, uint64_t now_ms)
 {
 	/* As in src/mirror/decode.h, whose numbers come over the socket. */
 	static const char *const dropped[MIRROR_DROP_REASONS] = {
-		NULL,	     "foreign",	  "key",      "gre",	   "protocol",	"erspan",  "not-ip",   "truncated",
-		"malformed", "fragment",  "transport", "later",	   "address",	"repeated", "overrun", "handoff",
+		NULL,	   "foreign",	"key",	     "gre",	 "protocol",  "erspan",
+		"not-ip",  "truncated", "malformed", "fragment", "transport", "later",
+		"address", "repeated",	"overrun",   "handoff",
 	};
 	struct json_object *o = json_object_new_object(), *drops = json_object_new_array();
 
-	json_object_object_add(o, "connected", json_object_new_boolean(m->counters_ms && now_ms - m->counters_ms < 5000));
+	json_object_object_add(
+		o, "connected",
+		json_object_new_boolean(m->counters_ms && now_ms - m->counters_ms < 5000));
 	add_int(o, "zone", m->sw->config->mirror.zone);
 	add_int(o, "flows", m->used);
 	add_int(o, "max_flows", m->sw->config->mirror.max_flows);
@@ -72,7 +79,9 @@ static struct json_object *mirror_json(const struct mirror *m, uint64_t now_ms)
 			json_object_array_add(drops, reason(dropped[i], m->counters.dropped[i]));
 	for (int i = 0; i < MIRROR_REFUSED_COUNT; i++)
 		if (m->refused[i])
-			json_object_array_add(drops, reason(mirror_refusal_name((enum mirror_refusal)i), m->refused[i]));
+			json_object_array_add(
+				drops,
+				reason(mirror_refusal_name((enum mirror_refusal)i), m->refused[i]));
 	json_object_object_add(o, "dropped", drops);
 	return o;
 }
@@ -86,7 +95,8 @@ static struct json_object *nexthops_json(const struct switch_state *s)
 		const struct switch_nexthop *n = &s->nexthops[i];
 		struct json_object *o = json_object_new_object(), *named = json_object_new_array();
 
-		json_object_object_add(o, "address", json_object_new_string(ip_addr_format(&n->addr, text)));
+		json_object_object_add(o, "address",
+				       json_object_new_string(ip_addr_format(&n->addr, text)));
 		add_text(o, "interface", n->ifname);
 		json_object_object_add(o, "alive", json_object_new_boolean(n->alive));
 		json_object_object_add(o, "dead", json_object_new_boolean(n->dead));
@@ -130,14 +140,16 @@ static struct json_object *switch_json(const struct switch_state *s, uint64_t no
 
 	json_object_object_add(o, "name", json_object_new_string(s->config->name));
 	json_object_object_add(o, "config_digest", json_object_new_string(s->digest));
-	json_object_object_add(o, "place", json_object_new_string(switch_place_name(s->config->place)));
+	json_object_object_add(o, "place",
+			       json_object_new_string(switch_place_name(s->config->place)));
 	json_object_object_add(o, "attached", json_object_new_boolean(s->connection != 0));
 	json_object_object_add(o, "reachable", json_object_new_boolean(h->reachable));
 	json_object_object_add(o, "dry_run", json_object_new_boolean(s->config->dry_run));
-	json_object_object_add(o, "sentence",
-			       json_object_new_string(!s->connection ? "flowpin-eapi is not attached" :
-						      !h->known      ? "flowpin-eapi has not said anything yet" :
-								       h->sentence));
+	json_object_object_add(
+		o, "sentence",
+		json_object_new_string(!s->connection ? "flowpin-eapi is not attached"
+				       : !h->known    ? "flowpin-eapi has not said anything yet"
+						      : h->sentence));
 	add_text(o, "version", h->version);
 	add_text(o, "model", h->model);
 	add_text(o, "group", s->config->group);
@@ -182,7 +194,8 @@ static const char *explain(const struct placement_view *v)
 	if (v->conflict)
 		return "another switch, or this one, has another nexthop for it";
 	/* What is said of flows that are programmed is no reason for anything. */
-	if (v->state == PLACEMENT_STATE_REJECTED || (v->class != PLACEMENT_CLASS_NONE && v->state == PLACEMENT_STATE_PENDING))
+	if (v->state == PLACEMENT_STATE_REJECTED ||
+	    (v->class != PLACEMENT_CLASS_NONE && v->state == PLACEMENT_STATE_PENDING))
 		return placement_class_name(v->class);
 	if (!v->present && v->waiting)
 		return "no room, or not yet";
@@ -202,14 +215,18 @@ void switches_flow_text(const struct daemon *d, const struct flow *f, struct str
 
 	for (size_t i = 0; d->switches && i < d->switches->n; i++) {
 		const struct switch_state *s = d->switches->list[i];
-		const struct mirror_slot *slot = switch_of(d, f) == s && s->mirror ? mirror_slot_of(s->mirror, f) : NULL;
+		const struct mirror_slot *slot =
+			switch_of(d, f) == s && s->mirror ? mirror_slot_of(s->mirror, f) : NULL;
 		struct placement_view v;
 		bool known = placement_get(s->placement, &f->tuple, &v) == 0;
 
 		if (!known && !slot)
 			continue;
-		strbuf_addf(b, "%s{\"name\":\"%s\",\"state\":\"%s\",\"text\":", n++ ? "," : ",\"switches\":[", s->config->name,
-			    known ? state_word(&v) : slot->state == MIRROR_UNCERTAIN ? "uncertain" : "asking");
+		strbuf_addf(b, "%s{\"name\":\"%s\",\"state\":\"%s\",\"text\":",
+			    n++ ? "," : ",\"switches\":[", s->config->name,
+			    known			      ? state_word(&v)
+			    : slot->state == MIRROR_UNCERTAIN ? "uncertain"
+							      : "asking");
 		strbuf_add_json(b, known ? explain(&v) : slot->why);
 		strbuf_adds(b, "}");
 	}
@@ -217,7 +234,8 @@ void switches_flow_text(const struct daemon *d, const struct flow *f, struct str
 		strbuf_adds(b, "]");
 }
 
-bool switches_flow_words(const struct daemon *d, const struct flow *f, const char **ret_service, const char **ret_state, char *nexthop)
+bool switches_flow_words(const struct daemon *d, const struct flow *f, const char **ret_service,
+			 const char **ret_state, char *nexthop)
 {
 	const struct switch_state *s = switch_of(d, f);
 	const struct mirror_slot *slot = s && s->mirror ? mirror_slot_of(s->mirror, f) : NULL;
@@ -227,9 +245,11 @@ bool switches_flow_words(const struct daemon *d, const struct flow *f, const cha
 	if (f->binding || !slot)
 		return false;
 	*ret_service = service ? service->name : "";
-	*ret_state = n		      ? n->dead ? "dead" : n->n_named ? "active" : "draining" :
-		     slot->state == MIRROR_UNCERTAIN ? "uncertain" :
-							"asking";
+	*ret_state = n				       ? n->dead	  ? "dead"
+							     : n->n_named ? "active"
+									  : "draining"
+		     : slot->state == MIRROR_UNCERTAIN ? "uncertain"
+						       : "asking";
 	if (n)
 		ip_addr_format(&n->addr, nexthop);
 	else
@@ -237,22 +257,25 @@ bool switches_flow_words(const struct daemon *d, const struct flow *f, const cha
 	return true;
 }
 
-static void verify_one(const struct switch_state *s, const char *plane, switches_difference_fn *difference, void *arg)
+static void verify_one(const struct switch_state *s, const char *plane,
+		       switches_difference_fn *difference, void *arg)
 {
 	struct placement_view v;
 	uint32_t cursor = 0, n = 0;
 	char text[256], subject[TUPLE_TEXT];
 
 	while (n < DIFFERENCES_MAX && placement_walk(s->placement, &cursor, &v)) {
-		bool there = v.state == PLACEMENT_STATE_PROGRAMMED || v.state == PLACEMENT_STATE_ADOPTED;
+		bool there =
+			v.state == PLACEMENT_STATE_PROGRAMMED || v.state == PLACEMENT_STATE_ADOPTED;
 
 		if (v.conflict)
 			snprintf(text, sizeof(text), "%s", explain(&v));
 		else if (v.present && !there)
-			snprintf(text, sizeof(text), "it should be there, and is %s%s%s", state_word(&v), explain(&v)[0] ? ": " : "",
-				 explain(&v));
+			snprintf(text, sizeof(text), "it should be there, and is %s%s%s",
+				 state_word(&v), explain(&v)[0] ? ": " : "", explain(&v));
 		else if (!v.present && v.n_zones == 0)
-			snprintf(text, sizeof(text), "it should be gone (%s), and that is not confirmed",
+			snprintf(text, sizeof(text),
+				 "it should be gone (%s), and that is not confirmed",
 				 placement_reason_name(v.reason));
 		else
 			continue;
@@ -261,15 +284,16 @@ static void verify_one(const struct switch_state *s, const char *plane, switches
 	}
 }
 
-void switches_verify(const struct daemon *d, switches_difference_fn *difference, void (*unread)(void *arg, const char *plane),
-		     void *arg)
+void switches_verify(const struct daemon *d, switches_difference_fn *difference,
+		     void (*unread)(void *arg, const char *plane), void *arg)
 {
 	for (size_t i = 0; d->switches && i < d->switches->n; i++) {
 		const struct switch_state *s = d->switches->list[i];
 		char plane[SWITCH_NAME_MAX + 8];
 
 		snprintf(plane, sizeof(plane), "switch %s", s->config->name);
-		if (!s->connection || !s->health.reachable || s->observed_ms < s->attached_ms || s->config->dry_run)
+		if (!s->connection || !s->health.reachable || s->observed_ms < s->attached_ms ||
+		    s->config->dry_run)
 			unread(arg, plane);
 		else
 			verify_one(s, plane, difference, arg);

@@ -5,14 +5,16 @@
 #include "base/log.h"
 #include "daemon/switches.h"
 
-/* io.flowpin.Switch: what flowpin-eapi says and is told. Nothing that it says is believed beyond its own switch. */
+/* io.flowpin.Switch: what flowpin-eapi says and is told. Nothing that it says is believed beyond
+ * its own switch. */
 
 #define SWITCH_API 1
 #define WISHES_MAX 500
-#define ITEMS_MAX 4096 /* of an array in one request */
+#define ITEMS_MAX  4096 /* of an array in one request */
 
 /* The switch of a call by whoever is attached to it; else the error is sent. */
-static struct switch_state *attached(struct control_call *call, struct json_object *params, struct daemon *d)
+static struct switch_state *attached(struct control_call *call, struct json_object *params,
+				     struct daemon *d)
 {
 	const char *name = param_string(params, "switch");
 	struct switch_state *s = name ? switch_by_name(d, name) : NULL;
@@ -21,7 +23,8 @@ static struct switch_state *attached(struct control_call *call, struct json_obje
 		control_invalid_parameter(call, "switch");
 	else if (!s)
 		control_error(call, "Unknown", "there is no switch %s", name);
-	else if (!s->connection || control_call_pid(call) != s->pid || control_call_uid(call) != s->uid)
+	else if (!s->connection || control_call_pid(call) != s->pid ||
+		 control_call_uid(call) != s->uid)
 		control_error(call, "NotAttached", "call Attach for %s first", name);
 	else
 		return s;
@@ -33,29 +36,35 @@ static struct json_object *services_json(const struct daemon *d)
 	struct json_object *list = json_object_new_array();
 
 	for (size_t i = 0; i < d->config->services.n; i++)
-		json_object_array_add(list, json_object_new_string(d->config->services.list[i].name));
+		json_object_array_add(list,
+				      json_object_new_string(d->config->services.list[i].name));
 	return list;
 }
 
 static void attach_method(struct control_call *call, struct json_object *params, void *arg)
 {
 	struct daemon *d = arg;
-	const char *name = param_string(params, "switch"), *digest = param_string(params, "config_digest");
+	const char *name = param_string(params, "switch"),
+		   *digest = param_string(params, "config_digest");
 	struct switch_state *s = name ? switch_by_name(d, name) : NULL;
 	char prefix[CONFIG_PREFIX_MAX];
 	struct json_object *o;
 	int64_t api;
 
 	if (!name || !digest || param_int(params, "api", 0, INT32_MAX, &api) != 1) {
-		control_invalid_parameter(call, !name ? "switch" : !digest ? "config_digest" : "api");
+		control_invalid_parameter(call, !name	  ? "switch"
+						: !digest ? "config_digest"
+							  : "api");
 		return;
 	}
 	if (api != SWITCH_API) {
-		control_error(call, "VersionMismatch", "flowpind speaks version %d of this interface", SWITCH_API);
+		control_error(call, "VersionMismatch",
+			      "flowpind speaks version %d of this interface", SWITCH_API);
 	} else if (!s) {
 		control_error(call, "Unknown", "flowpind's configuration has no switch %s", name);
 	} else if (strcmp(digest, s->digest) != 0) {
-		control_error(call, "ConfigMismatch", "flowpind read another section of switch %s: reload both", name);
+		control_error(call, "ConfigMismatch",
+			      "flowpind read another section of switch %s: reload both", name);
 	} else if (!d->ready) {
 		control_error(call, "Busy", "flowpind is reading what is there");
 	} else if (s->connection && s->connection != control_call_connection(call)) {
@@ -70,7 +79,8 @@ static void attach_method(struct control_call *call, struct json_object *params,
 		log_info("switch %s: process %d (uid %u) is attached", name, (int)s->pid, s->uid);
 		o = json_object_new_object();
 		json_object_object_add(o, "instance", json_object_new_string(d->instance));
-		json_object_object_add(o, "prefix", json_object_new_string(config_flow_prefix(d->config, prefix)));
+		json_object_object_add(
+			o, "prefix", json_object_new_string(config_flow_prefix(d->config, prefix)));
 		json_object_object_add(o, "services", services_json(d));
 		control_reply(call, o);
 	}
@@ -95,7 +105,8 @@ static void stream_gone(struct control_call *call, void *data)
 	}
 }
 
-static void stream(struct control_call *call, struct json_object *params, struct daemon *d, bool ask)
+static void stream(struct control_call *call, struct json_object *params, struct daemon *d,
+		   bool ask)
 {
 	struct switch_state *s = attached(call, params, d);
 	struct control_call **slot = !s ? NULL : ask ? &s->ask : &s->desired;
@@ -125,14 +136,16 @@ static void ask_method(struct control_call *call, struct json_object *params, vo
 	stream(call, params, arg, true);
 }
 
-static void wish_text(const struct switch_state *s, const struct placement_wish *w, struct strbuf *b)
+static void wish_text(const struct switch_state *s, const struct placement_wish *w,
+		      struct strbuf *b)
 {
 	char text[IP_ADDR_TEXT];
 
 	strbuf_adds(b, "{\"tuple\":");
 	switch_tuple_text(&w->tuple, b);
-	strbuf_addf(b, ",\"version\":%llu,\"present\":%s,\"reason\":\"%s\"", (unsigned long long)w->version,
-		    w->present ? "true" : "false", placement_reason_name(w->reason));
+	strbuf_addf(b, ",\"version\":%llu,\"present\":%s,\"reason\":\"%s\"",
+		    (unsigned long long)w->version, w->present ? "true" : "false",
+		    placement_reason_name(w->reason));
 	if (w->present) {
 		strbuf_addf(b, ",\"nexthop\":\"%s\"", ip_addr_format(&w->nexthop, text));
 		if (s->config->expiry == SWITCH_EXPIRY_SWITCH)
@@ -149,8 +162,8 @@ static void tell_wishes(struct switch_state *s, uint64_t now_ms)
 
 	if (!wishes || !placement_next(s->placement, now_ms, wishes, WISHES_MAX, &batch))
 		return;
-	strbuf_addf(&b, "{\"serial\":%llu,\"kind\":\"%s\",\"wishes\":[", (unsigned long long)batch.serial,
-		    placement_kind_name(batch.kind));
+	strbuf_addf(&b, "{\"serial\":%llu,\"kind\":\"%s\",\"wishes\":[",
+		    (unsigned long long)batch.serial, placement_kind_name(batch.kind));
 	for (size_t i = 0; i < batch.n; i++) {
 		if (i)
 			strbuf_adds(&b, ",");
@@ -211,7 +224,8 @@ static void done_method(struct control_call *call, struct json_object *params, v
 
 	if (!s)
 		return;
-	if (param_int(params, "serial", 1, INT64_MAX, &serial) != 1 || placement_done(s->placement, (uint64_t)serial) < 0) {
+	if (param_int(params, "serial", 1, INT64_MAX, &serial) != 1 ||
+	    placement_done(s->placement, (uint64_t)serial) < 0) {
 		control_error(call, "Unknown", "this serial is not waited for");
 		return;
 	}
@@ -224,14 +238,16 @@ static void done_method(struct control_call *call, struct json_object *params, v
 static int observe(struct switch_state *s, struct json_object *o, uint64_t now_ms)
 {
 	struct placement_observation ob = { .version = 0 };
-	const char *state = param_string(o, "state"), *nexthop = param_string(o, "nexthop"), *text = param_string(o, "text");
+	const char *state = param_string(o, "state"), *nexthop = param_string(o, "nexthop"),
+		   *text = param_string(o, "text");
 	int64_t version = 0, packets = -1, bytes = -1;
 	struct json_object *tuple;
 	struct placement_view v;
 	struct tuple t;
 
-	if (!json_object_object_get_ex(o, "tuple", &tuple) || switch_tuple_parse(tuple, &t) < 0 || !state ||
-	    placement_state_parse(state, &ob.state) < 0 || param_int(o, "version", 0, INT64_MAX, &version) != 1 ||
+	if (!json_object_object_get_ex(o, "tuple", &tuple) || switch_tuple_parse(tuple, &t) < 0 ||
+	    !state || placement_state_parse(state, &ob.state) < 0 ||
+	    param_int(o, "version", 0, INT64_MAX, &version) != 1 ||
 	    (nexthop && ip_addr_parse(nexthop, &ob.nexthop) < 0))
 		return -EINVAL;
 	packets = switch_param_int(o, "packets", -1);
@@ -249,8 +265,9 @@ static int observe(struct switch_state *s, struct json_object *o, uint64_t now_m
 	}
 	if (placement_observe(s->placement, &t, &ob, now_ms) == 1)
 		switch_adopt(s, &t, &ob, now_ms);
-	else if (ob.state == PLACEMENT_STATE_ABSENT && ob.version && placement_get(s->placement, &t, &v) == 0 && v.present &&
-		 v.version == ob.version && s->config->expiry == SWITCH_EXPIRY_SWITCH)
+	else if (ob.state == PLACEMENT_STATE_ABSENT && ob.version &&
+		 placement_get(s->placement, &t, &v) == 0 && v.present && v.version == ob.version &&
+		 s->config->expiry == SWITCH_EXPIRY_SWITCH)
 		switch_expired(s, &t, now_ms);
 	return 0;
 }
@@ -276,7 +293,10 @@ static void observed_method(struct control_call *call, struct json_object *param
 	}
 	s->unknown += bad;
 	if (bad)
-		control_error(call, "Unknown", "%zu of these are no flows of the services, or say nothing; the others count", bad);
+		control_error(call, "Unknown",
+			      "%zu of these are no flows of the services, or say nothing; the "
+			      "others count",
+			      bad);
 	else
 		control_reply(call, NULL);
 	switches_soon(s->d);
@@ -298,7 +318,8 @@ static int nexthop_read(struct switch_state *s, struct json_object *o)
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *name = json_object_array_get_idx(named, i);
 
-		if (!json_object_is_type(name, json_type_string) || !daemon_service(s->d, json_object_get_string(name)))
+		if (!json_object_is_type(name, json_type_string) ||
+		    !daemon_service(s->d, json_object_get_string(name)))
 			return -ENOENT;
 	}
 	n = switch_nexthop_add(s, &addr);
@@ -347,11 +368,15 @@ static void health_read(struct switch_state *s, struct json_object *params, uint
 	if (h->sentence[0])
 		copy(s->last_error, sizeof(s->last_error), h->sentence);
 	if (!before.known || before.reachable != h->reachable) {
-		log_notice("switch %s: %s%s%s", s->config->name, h->reachable ? "reachable" : "not reachable",
-			   h->sentence[0] ? ": " : "", h->sentence);
+		log_notice("switch %s: %s%s%s", s->config->name,
+			   h->reachable ? "reachable" : "not reachable", h->sentence[0] ? ": " : "",
+			   h->sentence);
 		events_report(s->d,
-			      &(struct event_report){ .kind = "switch", .change = h->reachable ? "reachable" : "unreachable" },
-			      "switch %s: %s%s%s", s->config->name, h->reachable ? "reachable" : "not reachable",
+			      &(struct event_report){ .kind = "switch",
+						      .change = h->reachable ? "reachable"
+									     : "unreachable" },
+			      "switch %s: %s%s%s", s->config->name,
+			      h->reachable ? "reachable" : "not reachable",
 			      h->sentence[0] ? ": " : "", h->sentence);
 	}
 	if (h->capacity >= 0 && h->capacity <= UINT32_MAX)
@@ -384,7 +409,8 @@ static void health_method(struct control_call *call, struct json_object *params,
 	}
 	s->unknown += bad;
 	if (bad)
-		control_error(call, "Unknown", "%zu nexthops name no service, or are none; the others count", bad);
+		control_error(call, "Unknown",
+			      "%zu nexthops name no service, or are none; the others count", bad);
 	else
 		control_reply(call, NULL);
 	switches_soon(s->d);
@@ -410,14 +436,18 @@ static void answer_method(struct control_call *call, struct json_object *params,
 		struct ip_addr nexthop = { 0 };
 		struct tuple t;
 
-		if (!s->mirror || !json_object_object_get_ex(o, "tuple", &tuple) || switch_tuple_parse(tuple, &t) < 0 ||
+		if (!s->mirror || !json_object_object_get_ex(o, "tuple", &tuple) ||
+		    switch_tuple_parse(tuple, &t) < 0 ||
 		    (text && ip_addr_parse(text, &nexthop) < 0) ||
-		    mirror_answer(s->mirror, (uint64_t)question, &t, &nexthop, param_string(o, "why"), now) < 0)
+		    mirror_answer(s->mirror, (uint64_t)question, &t, &nexthop,
+				  param_string(o, "why"), now) < 0)
 			bad++;
 	}
 	s->unknown += bad;
 	if (bad)
-		control_error(call, "Unknown", "%zu of these were not asked for, or name no nexthop of the service", bad);
+		control_error(call, "Unknown",
+			      "%zu of these were not asked for, or name no nexthop of the service",
+			      bad);
 	else
 		control_reply(call, NULL);
 	switches_soon(s->d);

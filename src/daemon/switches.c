@@ -9,10 +9,10 @@
 #include "daemon/switches.h"
 #include "flowpin/flowpin.h"
 
-#define EAPI_GROUP "flowpin-eapi"
+#define EAPI_GROUP     "flowpin-eapi"
 #define CANDIDATES_MIN 65536u
-#define TELL_AFTER_MS 5 /* so that what happens together is told together */
-#define CLIENTS_MAX (4 * SWITCHES_MAX)
+#define TELL_AFTER_MS  5 /* so that what happens together is told together */
+#define CLIENTS_MAX    (4 * SWITCHES_MAX)
 
 static const char switch_interface[] =
 #include "switch_varlink.h"
@@ -29,7 +29,8 @@ struct switch_state *switch_by_name(const struct daemon *d, const char *name)
 struct switch_state *switch_by_zone(const struct daemon *d, uint16_t zone)
 {
 	for (size_t i = 0; d->switches && i < d->switches->n; i++)
-		if (d->switches->list[i]->mirror && d->switches->list[i]->config->mirror.zone == zone)
+		if (d->switches->list[i]->mirror &&
+		    d->switches->list[i]->config->mirror.zone == zone)
 			return d->switches->list[i];
 	return NULL;
 }
@@ -59,7 +60,9 @@ static struct placement_options options_of(const struct daemon *d, const struct 
 		candidates = d->config->limits.max_flows;
 	return (struct placement_options){ .policy = policy_of(c->place),
 					   .max_flows = c->max_flows,
-					   .max_candidates = candidates > c->max_flows ? candidates : c->max_flows,
+					   .max_candidates = candidates > c->max_flows
+								     ? candidates
+								     : c->max_flows,
 					   .capacity = c->capacity,
 					   .reserve = c->reserve,
 					   .weight6 = (uint8_t)c->ipv6_entries,
@@ -257,7 +260,8 @@ static bool same_mirror(const struct switch_config *a, const struct switch_confi
 	       a->mirror.max_flows == b->mirror.max_flows;
 }
 
-static void state_update(struct switch_state *s, const struct switch_config *c, bool services_changed, uint64_t now_ms)
+static void state_update(struct switch_state *s, const struct switch_config *c,
+			 bool services_changed, uint64_t now_ms)
 {
 	struct placement_options options = options_of(s->d, c);
 	char digest[SWITCH_DIGEST];
@@ -271,7 +275,8 @@ static void state_update(struct switch_state *s, const struct switch_config *c, 
 		log_warning("switch %s: its new limits could not be taken over", c->name);
 }
 
-/* The states as the new configuration has them; a switch keeps its number, since flows name it by that. */
+/* The states as the new configuration has them; a switch keeps its number, since flows name it by
+ * that. */
 void switches_reload(struct daemon *d)
 {
 	bool services_changed;
@@ -293,7 +298,8 @@ void switches_reload(struct daemon *d)
 		if (s)
 			state_update(s, c, services_changed, now);
 		else if (d->switches->n == SWITCHES_MAX)
-			log_error("switch %s: no room for it until flowpind is started anew", c->name);
+			log_error("switch %s: no room for it until flowpind is started anew",
+				  c->name);
 		else if (state_add(d->switches, c, &e) < 0)
 			log_error("%s", e.text);
 	}
@@ -304,7 +310,8 @@ void switches_reload(struct daemon *d)
 		switch_offer_all(d->switches->list[i], now);
 }
 
-/* Closes the gaps of those that are gone: the numbers of those behind change, and so do those in their flows. */
+/* Closes the gaps of those that are gone: the numbers of those behind change, and so do those in
+ * their flows. */
 static void compact(struct switches *w, const bool *gone)
 {
 	size_t n = 0;
@@ -325,7 +332,8 @@ static void compact(struct switches *w, const bool *gone)
 	w->n = n;
 }
 
-/* What the new configuration does not have, or has with another mirror, lets go. What stands in the switch stays there. */
+/* What the new configuration does not have, or has with another mirror, lets go. What stands in the
+ * switch stays there. */
 void switches_reload_begin(struct daemon *d, const struct config *new)
 {
 	struct switches *w = d->switches;
@@ -338,7 +346,8 @@ void switches_reload_begin(struct daemon *d, const struct config *new)
 		gone[i] = !c || !same_mirror(c, s->config);
 		if (!gone[i])
 			continue;
-		log_notice("switch %s: %s", s->config->name, c ? "its mirror changed" : "removed from the configuration");
+		log_notice("switch %s: %s", s->config->name,
+			   c ? "its mirror changed" : "removed from the configuration");
 		switch_detach(s, "the configuration was read again");
 		if (s->mirror)
 			mirror_end_all(s->mirror, "unpinned");

@@ -5,18 +5,19 @@
 #include "daemon/daemon.h"
 #include "daemon/mirror.h"
 
-/* The switches beside this gateway: which flows each should hold, who writes them there (flowpin-eapi, over daemon.sock), what it
- * says of them, and the flows that its mirror shows (mirror.h). Without a `switch` section nothing of this exists. */
+/* The switches beside this gateway: which flows each should hold, who writes them there
+ * (flowpin-eapi, over daemon.sock), what it says of them, and the flows that its mirror shows
+ * (mirror.h). Without a `switch` section nothing of this exists. */
 
 #define SWITCH_NEXTHOPS_MAX 1024
-#define SWITCH_VERSION_MAX 64
+#define SWITCH_VERSION_MAX  64
 #define SWITCH_SENTENCE_MAX 256
 
 struct switch_nexthop {
 	struct ip_addr addr;
 	char ifname[64];
-	bool alive; /* by the last word of the switch */
-	bool dead;  /* judged: silent for long enough, and others are not */
+	bool alive;	 /* by the last word of the switch */
+	bool dead;	 /* judged: silent for long enough, and others are not */
 	uint32_t silent; /* words in a row that it was not alive */
 	uint64_t silent_ms;
 	char (*named)[SERVICE_NAME_MAX]; /* services whose routes name it */
@@ -28,7 +29,8 @@ struct switch_health {
 	bool known, reachable;
 	uint64_t told_ms, reached_ms;
 	char sentence[SWITCH_SENTENCE_MAX], version[SWITCH_VERSION_MAX], model[SWITCH_VERSION_MAX];
-	int64_t programmed, pending, rejected, foreign, capacity, free, requests, commands, lag_ms, boot;
+	int64_t programmed, pending, rejected, foreign, capacity, free, requests, commands, lag_ms,
+		boot;
 };
 
 struct switch_state {
@@ -45,10 +47,11 @@ struct switch_state {
 	struct control_call *desired, *ask;
 
 	struct switch_health health;
-	struct switch_nexthop *nexthops; /* never taken out of the list: flows name them by their place */
+	struct switch_nexthop
+		*nexthops; /* never taken out of the list: flows name them by their place */
 	size_t n_nexthops, cap_nexthops;
 
-	struct mirror *mirror; /* NULL: it has none */
+	struct mirror *mirror;	   /* NULL: it has none */
 	struct question *question; /* mirror_ask.c */
 	uint64_t questions;
 
@@ -70,7 +73,7 @@ struct switches {
 	struct event *ev_work;
 	struct entry_writes *writes;
 	struct heavy_job *heavy;
-	uint64_t services; /* digest of them, as the attached ones know them */
+	uint64_t services;	  /* digest of them, as the attached ones know them */
 	bool about_to_drain[256]; /* bindings whose flows are placed first */
 	struct log_limit limit_refused;
 };
@@ -96,14 +99,16 @@ void switches_flow_end(struct daemon *d, struct flow *f, const char *why);
 bool switches_hold(const struct daemon *d, const struct tuple *t);
 /* The conntrack entry of a flow is gone. True: a switch holds the flow, which stays. */
 bool switches_keep(struct daemon *d, struct flow *f);
-/* For a teardown: all wishes are taken back; how many flows the attached switches still hold or are to be told of; and offered anew. */
+/* For a teardown: all wishes are taken back; how many flows the attached switches still hold or are
+ * to be told of; and offered anew. */
 void switches_withdraw_all(struct daemon *d);
 uint32_t switches_left(const struct daemon *d);
 void switches_offer_again(struct daemon *d);
 bool switches_want_updates(const struct daemon *d);
 void switches_binding_changed(struct daemon *d, const struct binding_change *c);
 
-/* switch_drain.c: true while flows of these bindings are to be placed before the drain; `*ret_left` are those left. */
+/* switch_drain.c: true while flows of these bindings are to be placed before the drain; `*ret_left`
+ * are those left. */
 bool switches_place_first(struct daemon *d, const uint8_t *ids, size_t n, uint32_t *ret_left);
 void switches_place_first_end(struct daemon *d, const uint8_t *ids, size_t n);
 
@@ -111,38 +116,47 @@ void switches_place_first_end(struct daemon *d, const uint8_t *ids, size_t n);
 void switches_method(struct control_call *call, struct json_object *params, void *arg);
 /* Adds ,"switches":[...] with a row for each switch that knows the flow. */
 void switches_flow_text(const struct daemon *d, const struct flow *f, struct strbuf *b);
-/* Of a flow whose nexthop only a switch reaches, or whose nexthop is not known. False: it is another one. The nexthop goes into
- * `nexthop` (NEXTHOP_TEXT bytes). */
-bool switches_flow_words(const struct daemon *d, const struct flow *f, const char **ret_service, const char **ret_state, char *nexthop);
-typedef void switches_difference_fn(void *arg, const char *plane, const char *subject, const char *text);
-/* Differences between what each switch should hold and what it says; `unread` is called for those that could not be read. */
-void switches_verify(const struct daemon *d, switches_difference_fn *difference, void (*unread)(void *arg, const char *plane),
-		     void *arg);
+/* Of a flow whose nexthop only a switch reaches, or whose nexthop is not known. False: it is
+ * another one. The nexthop goes into `nexthop` (NEXTHOP_TEXT bytes). */
+bool switches_flow_words(const struct daemon *d, const struct flow *f, const char **ret_service,
+			 const char **ret_state, char *nexthop);
+typedef void switches_difference_fn(void *arg, const char *plane, const char *subject,
+				    const char *text);
+/* Differences between what each switch should hold and what it says; `unread` is called for those
+ * that could not be read. */
+void switches_verify(const struct daemon *d, switches_difference_fn *difference,
+		     void (*unread)(void *arg, const char *plane), void *arg);
 
 /* --- between the files of this job --- */
 
 struct switch_state *switch_by_name(const struct daemon *d, const char *name);
 struct switch_state *switch_by_zone(const struct daemon *d, uint16_t zone);
-struct switch_state *switch_of(const struct daemon *d, const struct flow *f); /* that mirrored it; NULL */
+struct switch_state *switch_of(const struct daemon *d,
+			       const struct flow *f); /* that mirrored it; NULL */
 
 /* switch_flows.c */
 void switch_offer_all(struct switch_state *s, uint64_t now_ms);
 void switch_life(struct switch_state *s, uint64_t now_ms);
 /* Found in the switch, and not known here: adopted, or left alone. */
-void switch_adopt(struct switch_state *s, const struct tuple *t, const struct placement_observation *o, uint64_t now_ms);
-void switch_expired(struct switch_state *s, const struct tuple *t, uint64_t now_ms); /* it ended by its timeout there */
+void switch_adopt(struct switch_state *s, const struct tuple *t,
+		  const struct placement_observation *o, uint64_t now_ms);
+void switch_expired(struct switch_state *s, const struct tuple *t,
+		    uint64_t now_ms); /* it ended by its timeout there */
 /* The binding of this service whose gateway has this address, NULL. */
-const struct binding *switch_binding(const struct daemon *d, const char *service, const struct ip_addr *gateway);
+const struct binding *switch_binding(const struct daemon *d, const char *service,
+				     const struct ip_addr *gateway);
 
 /* switch_nexthops.c */
-struct switch_nexthop *switch_nexthop_find(const struct switch_state *s, const struct ip_addr *addr);
+struct switch_nexthop *switch_nexthop_find(const struct switch_state *s,
+					   const struct ip_addr *addr);
 bool switch_nexthop_serves(const struct switch_nexthop *n, const char *service);
 /* The only one of the service, NULL when there is none or there are several. */
 struct switch_nexthop *switch_nexthop_single(const struct switch_state *s, const char *service);
 /* Finds or adds. NULL: no room. */
 struct switch_nexthop *switch_nexthop_add(struct switch_state *s, const struct ip_addr *addr);
 struct switch_nexthop *switch_nexthop_of(const struct switch_state *s, const struct flow *f);
-/* One Health is read: begin, set each that it named, end (those not named are named by no route and silent). */
+/* One Health is read: begin, set each that it named, end (those not named are named by no route and
+ * silent). */
 void switch_nexthops_begin(struct switch_state *s);
 void switch_nexthops_end(struct switch_state *s, uint64_t now_ms);
 void switch_nexthops_free(struct switch_state *s);
@@ -150,14 +164,15 @@ void switch_nexthops_free(struct switch_state *s);
 /* switch_server.c */
 const struct control_method *switch_methods(void);
 void switch_detach(struct switch_state *s, const char *why); /* ends its calls */
-void switch_tell(struct switch_state *s, uint64_t now_ms);  /* what is due on Desired and Ask */
+void switch_tell(struct switch_state *s, uint64_t now_ms);   /* what is due on Desired and Ask */
 void switch_connection_closed(uint64_t connection, void *arg);
 
 /* switch_params.c */
 /* 0, or -EINVAL. */
 int switch_tuple_parse(struct json_object *o, struct tuple *ret_tuple);
 void switch_tuple_text(const struct tuple *t, struct strbuf *b); /* as JSON */
-struct json_object *switch_param(struct json_object *o, const char *key, enum json_type type); /* NULL */
+struct json_object *switch_param(struct json_object *o, const char *key,
+				 enum json_type type); /* NULL */
 int64_t switch_param_int(struct json_object *o, const char *key, int64_t otherwise);
 
 /* switch_heavy.c */

@@ -34,7 +34,8 @@ static size_t bindings_count(const struct daemon *d)
 	return n;
 }
 
-int sync_policy_model(struct daemon *d, struct policy_model *ret_model, struct policy_binding **ret_own)
+int sync_policy_model(struct daemon *d, struct policy_model *ret_model,
+		      struct policy_binding **ret_own)
 {
 	struct policy_binding *list = calloc(bindings_count(d) + 1, sizeof(*list));
 	const struct binding *b;
@@ -74,7 +75,8 @@ int sync_policy_model(struct daemon *d, struct policy_model *ret_model, struct p
 	return 0;
 }
 
-/* `rt nexthop` names an IPv4 gateway for IPv4 traffic and an IPv6 one for IPv6 traffic; the rest is learned by interface. */
+/* `rt nexthop` names an IPv4 gateway for IPv4 traffic and an IPv6 one for IPv6 traffic; the rest is
+ * learned by interface. */
 static bool named_by_nexthop(const struct binding *b)
 {
 	if (b->nexthop->gateway.family == AF_INET)
@@ -94,18 +96,22 @@ static size_t connected_of(const struct daemon *d, const struct ruleset_binding 
 		for (size_t k = 0; k < n && !wanted; k++)
 			wanted = list[k].learn_by_link && list[k].ifindex == a->ifindex;
 		for (size_t k = 0; k < count && wanted; k++)
-			wanted = ret[k].ifindex != a->ifindex || !ip_prefix_equal(&ret[k].prefix, &a->prefix);
+			wanted = ret[k].ifindex != a->ifindex ||
+				 !ip_prefix_equal(&ret[k].prefix, &a->prefix);
 		if (wanted)
-			ret[count++] = (struct ruleset_connected){ .ifindex = a->ifindex, .prefix = a->prefix };
+			ret[count++] = (struct ruleset_connected){ .ifindex = a->ifindex,
+								   .prefix = a->prefix };
 	}
 	return count;
 }
 
-int sync_ruleset_model(struct daemon *d, struct ruleset_model *ret_model, struct ruleset_binding **ret_own,
-		       struct ruleset_connected **ret_connected)
+int sync_ruleset_model(struct daemon *d, struct ruleset_model *ret_model,
+		       struct ruleset_binding **ret_own, struct ruleset_connected **ret_connected)
 {
-	_cleanup_(freep) struct ruleset_binding *list = calloc(bindings_count(d) + 1, sizeof(*list));
-	_cleanup_(freep) struct ruleset_connected *connected = calloc(d->addresses.n + 1, sizeof(*connected));
+	_cleanup_(freep) struct ruleset_binding *list =
+		calloc(bindings_count(d) + 1, sizeof(*list));
+	_cleanup_(freep) struct ruleset_connected *connected =
+		calloc(d->addresses.n + 1, sizeof(*connected));
 	const struct binding *b;
 	uint8_t cursor = 0;
 	size_t n = 0;
@@ -155,8 +161,8 @@ void sync_changes_report(struct daemon *d)
 		const char *from = binding_state_name(c.from), *to = binding_state_name(c.to);
 
 		nexthop_spec_format(&c.nexthop, nexthop);
-		log_notice("service %s: %s (id %u) %s -> %s, %s, %u flows", c.service, nexthop, c.id, from, to,
-			   binding_reason_text(c.reason), c.flows);
+		log_notice("service %s: %s (id %u) %s -> %s, %s, %u flows", c.service, nexthop,
+			   c.id, from, to, binding_reason_text(c.reason), c.flows);
 		events_report(d,
 			      &(struct event_report){ .kind = "nexthop",
 						      .service = c.service,
@@ -166,7 +172,8 @@ void sync_changes_report(struct daemon *d)
 						      .to = to,
 						      .reason = binding_reason_text(c.reason),
 						      .flows = c.flows },
-			      "%s %s: %s -> %s, %s", c.service, nexthop, from, to, binding_reason_text(c.reason));
+			      "%s %s: %s -> %s, %s", c.service, nexthop, from, to,
+			      binding_reason_text(c.reason));
 		switches_binding_changed(d, &c);
 	}
 }
@@ -194,8 +201,8 @@ static void repaired(struct daemon *d, enum repair kind, size_t changes)
 	*(kind == REPAIR_RULESET ? &d->stats.repairs_ruleset : &d->stats.repairs_policy) += 1;
 	if (log_limit_pass(&d->limit_repair[kind], clock_now_ms(), &dropped))
 		log_warning("somebody else changed our %s: %zu objects put back", what, changes);
-	events_report(d, &(struct event_report){ .kind = "repair" }, "our %s was changed by somebody else: %zu objects put back",
-		      what, changes);
+	events_report(d, &(struct event_report){ .kind = "repair" },
+		      "our %s was changed by somebody else: %zu objects put back", what, changes);
 }
 
 static int policy_write(struct daemon *d, struct err *e)
@@ -219,8 +226,11 @@ static int policy_write(struct daemon *d, struct err *e)
 	if (r < 0)
 		return r;
 	d->stats.policy_changes += changes;
-	if (failed && (!d->stats.policy_failed || log_limit_pass(&d->limit_kernel, clock_now_ms(), &dropped)))
-		log_warning("%zu rules or routes were refused by the kernel, and are tried again: %s", failed, e->text);
+	if (failed &&
+	    (!d->stats.policy_failed || log_limit_pass(&d->limit_kernel, clock_now_ms(), &dropped)))
+		log_warning(
+			"%zu rules or routes were refused by the kernel, and are tried again: %s",
+			failed, e->text);
 	d->stats.policy_failed = (uint32_t)failed;
 	if (foreign && changes)
 		repaired(d, REPAIR_POLICY, changes);
@@ -242,9 +252,12 @@ static bool refill_next(struct ruleset_pin *ret_pin, void *arg)
 		const struct binding *b = registry_binding(x->d->registry, f->binding);
 		const struct service *s = b ? daemon_service(x->d, b->service) : NULL;
 
-		if (!s || (f->tuple.zone != 0 && !(f->flags & FLOW_MIRRORED)) || (f->flags & FLOW_GRAVE))
+		if (!s || (f->tuple.zone != 0 && !(f->flags & FLOW_MIRRORED)) ||
+		    (f->flags & FLOW_GRAVE))
 			continue;
-		*ret_pin = (struct ruleset_pin){ .tuple = f->tuple, .binding = f->binding, .timeout_s = s->idle_timeout_s };
+		*ret_pin = (struct ruleset_pin){ .tuple = f->tuple,
+						 .binding = f->binding,
+						 .timeout_s = s->idle_timeout_s };
 		ret_pin->tuple.zone = 0;
 		return true;
 	}
@@ -275,7 +288,8 @@ static int ruleset_write(struct daemon *d, struct err *e)
 	d->stats.ruleset_changes += changes;
 	if (foreign && changes) {
 		repaired(d, REPAIR_RULESET, changes);
-		d->unmarked_possible = true; /* packets that passed meanwhile left entries without a mark */
+		d->unmarked_possible =
+			true; /* packets that passed meanwhile left entries without a mark */
 		d->unmarked_check_ms = clock_now_ms() + RETRY_MS;
 	}
 	return 0;
@@ -346,7 +360,8 @@ int sync_open(struct daemon *d, struct err *e)
 	if (r < 0)
 		return r;
 	d->ev_sync = event_new(d->base, -1, 0, on_sync, d);
-	d->ev_nft = event_new(d->base, ruleset_monitor_fd(d->ruleset), EV_READ | EV_PERSIST, on_nft, d);
+	d->ev_nft =
+		event_new(d->base, ruleset_monitor_fd(d->ruleset), EV_READ | EV_PERSIST, on_nft, d);
 	if (!d->ev_sync || !d->ev_nft)
 		return err_set(e, -ENOMEM, "out of memory");
 	event_priority_set(d->ev_sync, PRIORITY_WORK);

@@ -7,9 +7,10 @@
 #include "daemon/switches.h"
 #include "flowpin/flowpin.h"
 
-/* `flowpin teardown`: first the switches are emptied of our flows, as far as they answer, then the kernel of everything of ours. */
+/* `flowpin teardown`: first the switches are emptied of our flows, as far as they answer, then the
+ * kernel of everything of ours. */
 
-#define LOOK_EVERY_MS 100
+#define LOOK_EVERY_MS	     100
 #define SWITCHES_PATIENCE_MS 15000
 
 struct teardown {
@@ -78,7 +79,9 @@ static void on_look(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 		return;
 	}
 	if (left)
-		log_warning("teardown: %u flows may stay in switches that do not answer; their idle timeout ends them", left);
+		log_warning("teardown: %u flows may stay in switches that do not answer; their "
+			    "idle timeout ends them",
+			    left);
 	event_del(t->ev);
 	finish(t);
 }
@@ -102,7 +105,8 @@ void teardown_method(struct control_call *call, struct json_object *params, void
 		control_error(call, "Failed", "out of memory");
 		return;
 	}
-	log_notice("teardown asked for by uid %u (pid %d)", control_call_uid(call), (int)control_call_pid(call));
+	log_notice("teardown asked for by uid %u (pid %d)", control_call_uid(call),
+		   (int)control_call_pid(call));
 	t->d = d;
 	t->call = call;
 	t->deadline_ms = clock_now_ms() + SWITCHES_PATIENCE_MS;

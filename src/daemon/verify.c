@@ -8,17 +8,25 @@
 #include "daemon/daemon.h"
 #include "daemon/switches.h"
 
-/* Cross-checks the flow table against conntrack, the pin map, the rules and routes. Both sides go on changing meanwhile, so what
- * differs at first sight is only a suspect; it is looked at again, by itself, once the events have caught up. */
+/* Cross-checks the flow table against conntrack, the pin map, the rules and routes. Both sides go
+ * on changing meanwhile, so what differs at first sight is only a suspect; it is looked at again,
+ * by itself, once the events have caught up. */
 
-#define DATAGRAMS_PER_STEP 16
-#define SUSPECTS_MAX 20000
-#define PINS_PER_STEP 512
-#define SETTLE_MS 300
-#define LOOKS 4 /* at a suspect, SETTLE_MS apart, before it counts */
+#define DATAGRAMS_PER_STEP    16
+#define SUSPECTS_MAX	      20000
+#define PINS_PER_STEP	      512
+#define SETTLE_MS	      300
+#define LOOKS		      4 /* at a suspect, SETTLE_MS apart, before it counts */
 #define DIFFERENCES_PER_REPLY 64
 
-enum verify_phase { VERIFY_DUMP, VERIFY_SWEEP, VERIFY_PINS, VERIFY_SETTLE, VERIFY_KERNEL, VERIFY_DONE };
+enum verify_phase {
+	VERIFY_DUMP,
+	VERIFY_SWEEP,
+	VERIFY_PINS,
+	VERIFY_SETTLE,
+	VERIFY_KERNEL,
+	VERIFY_DONE
+};
 
 struct verify_job {
 	struct daemon *d;
@@ -75,9 +83,10 @@ static struct json_object *reply(struct verify_job *job, bool done)
 	return o;
 }
 
-static void difference(struct verify_job *job, const char *plane, const char *subject, const char *fmt, ...)
-	_printf_(4, 5);
-static void difference(struct verify_job *job, const char *plane, const char *subject, const char *fmt, ...)
+static void difference(struct verify_job *job, const char *plane, const char *subject,
+		       const char *fmt, ...) _printf_(4, 5);
+static void difference(struct verify_job *job, const char *plane, const char *subject,
+		       const char *fmt, ...)
 {
 	struct json_object *o = json_object_new_object();
 	char text[512];
@@ -91,7 +100,8 @@ static void difference(struct verify_job *job, const char *plane, const char *su
 	json_object_object_add(o, "text", json_object_new_string(text));
 	json_object_array_add(job->differences, o);
 	job->n_differences++;
-	if (json_object_array_length(job->differences) >= DIFFERENCES_PER_REPLY && control_call_more(job->call))
+	if (json_object_array_length(job->differences) >= DIFFERENCES_PER_REPLY &&
+	    control_call_more(job->call))
 		control_continue(job->call, reply(job, false));
 }
 
@@ -149,7 +159,8 @@ static void step_sweep(struct verify_job *job)
 	struct flow *f = NULL;
 
 	for (unsigned i = 0; i < 20000 && (f = flow_table_next(job->d->flows, &job->cursor)); i++)
-		if ((f->flags & FLOW_CT) && f->mark != job->d->generation && f->since_ms < job->begin_ms)
+		if ((f->flags & FLOW_CT) && f->mark != job->d->generation &&
+		    f->since_ms < job->begin_ms)
 			suspect(job, &f->tuple);
 	if (!f) {
 		job->cursor = 0;
@@ -204,25 +215,30 @@ static bool differs(struct verify_job *job, const struct tuple *t, bool report)
 	tuple_format(t, text);
 	if (ct_id && (!f || !(f->flags & (FLOW_CT | FLOW_MIRRORED)) || f->binding != ct_id)) {
 		if (report)
-			difference(job, "conntrack", text, "conntrack has mark 0x%08x, the flow table %s", mark_of(d, ct_id),
-				   !f				 ? "does not know the flow" :
-				   f->binding != ct_id ? "another nexthop" :
-							 "no conntrack entry");
+			difference(job, "conntrack", text,
+				   "conntrack has mark 0x%08x, the flow table %s",
+				   mark_of(d, ct_id),
+				   !f			 ? "does not know the flow"
+				   : f->binding != ct_id ? "another nexthop"
+							 : "no conntrack entry");
 		return true;
 	}
 	if (f && (f->flags & FLOW_CT) && !ct_id) {
 		if (report)
-			difference(job, "conntrack", text, "the flow table has id %u, conntrack no such mark", f->binding);
+			difference(job, "conntrack", text,
+				   "the flow table has id %u, conntrack no such mark", f->binding);
 		return true;
 	}
 	if (f && pin && pin != f->binding) {
 		if (report)
-			difference(job, "pins", text, "the pin map has id %u, the flow table %u", pin, f->binding);
+			difference(job, "pins", text, "the pin map has id %u, the flow table %u",
+				   pin, f->binding);
 		return true;
 	}
 	if (f && (f->flags & FLOW_PIN) && !pin && !switches_hold(d, t)) {
 		if (report)
-			difference(job, "pins", text, "the flow table lists it by its pin, which is gone");
+			difference(job, "pins", text,
+				   "the flow table lists it by its pin, which is gone");
 		return true;
 	}
 	return false;
@@ -257,7 +273,8 @@ static void on_policy_difference(const char *sentence, void *arg)
 	difference(arg, "routing", "rules and routes", "%s", sentence);
 }
 
-static void on_switch_difference(void *arg, const char *plane, const char *subject, const char *text)
+static void on_switch_difference(void *arg, const char *plane, const char *subject,
+				 const char *text)
 {
 	difference(arg, plane, subject, "%s", text);
 }
@@ -288,7 +305,7 @@ static void step_kernel(struct verify_job *job)
 
 static void on_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
-	static void (*const steps[])(struct verify_job *job) = {
+	static void (*const steps[])(struct verify_job * job) = {
 		[VERIFY_SWEEP] = step_sweep,
 		[VERIFY_PINS] = step_pins,
 		[VERIFY_SETTLE] = step_settle,
@@ -344,7 +361,9 @@ void verify_method(struct control_call *call, struct json_object *params, void *
 	if (!params_check(call, params, NULL))
 		return;
 	if (d->verify || d->dump || !d->ready) {
-		control_error(call, "Busy", "%s", d->verify ? "another verify is under way" : "conntrack is being read");
+		control_error(call, "Busy", "%s",
+			      d->verify ? "another verify is under way"
+					: "conntrack is being read");
 		return;
 	}
 	job = calloc(1, sizeof(*job));

@@ -8,11 +8,12 @@
 #include "daemon/daemon.h"
 #include "daemon/switches.h"
 
-/* Flows whose conntrack entry is gone, or has seen no answer, live as long as their element in the pin map. nf_tables reports
- * no expiry, so the daemon asks: every half idle timeout, and every second where a drain waits. */
+/* Flows whose conntrack entry is gone, or has seen no answer, live as long as their element in the
+ * pin map. nf_tables reports no expiry, so the daemon asks: every half idle timeout, and every
+ * second where a drain waits. */
 
-#define ASK_AT_ONCE 512	 /* tuples a request */
-#define ASK_PER_TICK 8192 /* so that a million of them never hold up the loop */
+#define ASK_AT_ONCE	   512	/* tuples a request */
+#define ASK_PER_TICK	   8192 /* so that a million of them never hold up the loop */
 #define DATAGRAMS_PER_STEP 8
 
 static void soon(struct daemon *d)
@@ -69,11 +70,13 @@ struct batch {
 	struct tuple tuples[ASK_AT_ONCE];
 	uint8_t ids[ASK_AT_ONCE];
 	size_t n;
-	struct tuple young[ASK_AT_ONCE]; /* with a conntrack entry that had no answer when it was last seen */
+	struct tuple young[ASK_AT_ONCE]; /* with a conntrack entry that had no answer when it was
+					    last seen */
 	size_t n_young;
 };
 
-static void on_young(size_t index, const struct nlmsghdr *nlh, int code, const struct err *e _unused_, void *arg)
+static void on_young(size_t index, const struct nlmsghdr *nlh, int code,
+		     const struct err *e _unused_, void *arg)
 {
 	struct batch *b = arg;
 	struct flow *f = flow_table_get(b->d->flows, &b->young[index]);
@@ -89,7 +92,8 @@ static void on_young(size_t index, const struct nlmsghdr *nlh, int code, const s
 	b->tuples[b->n++] = b->young[index];
 }
 
-/* An answer makes conntrack the witness for good; it is asked for once in a flow's life, since UPDATE events cost too much. */
+/* An answer makes conntrack the witness for good; it is asked for once in a flow's life, since
+ * UPDATE events cost too much. */
 static void ask_conntrack(struct batch *b)
 {
 	_cleanup_(nl_pipeline_freep) struct nl_pipeline *pipeline = NULL;
@@ -103,7 +107,8 @@ static void ask_conntrack(struct batch *b)
 	nl_pipeline_run(pipeline, on_young, b, NULL);
 }
 
-/* What the pin map said. An ended flow's entry may stand for minutes without an answer: it is not ours any more then. */
+/* What the pin map said. An ended flow's entry may stand for minutes without an answer: it is not
+ * ours any more then. */
 static void judge(struct batch *b)
 {
 	struct daemon *d = b->d;
@@ -126,10 +131,12 @@ static void judge(struct batch *b)
 		flow_list_append(d->flows, f->binding, f);
 	}
 	/* Best effort: an entry that keeps its mark is told by verify. */
-	(void)!conntrack_unmark(d->ct_request, d->config->numbers.mark_mask, b->young, n_ended, NULL);
+	(void)!conntrack_unmark(d->ct_request, d->config->numbers.mark_mask, b->young, n_ended,
+				NULL);
 }
 
-/* Asks for a batch of flows of one list, in the order in which they were asked for last. Returns how many. */
+/* Asks for a batch of flows of one list, in the order in which they were asked for last. Returns
+ * how many. */
 static int ask(struct daemon *d, uint8_t list, uint32_t due_s, uint64_t now_ms)
 {
 	_cleanup_(freep) struct batch *b = calloc(1, sizeof(*b));
@@ -146,7 +153,8 @@ static int ask(struct daemon *d, uint8_t list, uint32_t due_s, uint64_t now_ms)
 		else
 			b->tuples[b->n++] = f->tuple;
 		n++;
-		/* To the end now, so that the walk goes on; should the question fail it is asked again in its turn. */
+		/* To the end now, so that the walk goes on; should the question fail it is asked
+		 * again in its turn. */
 		f->checked_s = seconds(now_ms);
 		flow_list_append(d->flows, list, f);
 	}
@@ -223,7 +231,8 @@ static void on_pins_step(evutil_socket_t fd _unused_, short what _unused_, void 
 	if (r == 1 || r == -EAGAIN)
 		return;
 	if (r < 0)
-		log_warning("the pin map could not be read whole (%s): one-way flows from before are listed with their next "
+		log_warning("the pin map could not be read whole (%s): one-way flows from before "
+			    "are listed with their next "
 			    "conntrack event",
 			    strerror(-r));
 	d->pins_dumping = false;
@@ -236,7 +245,8 @@ void witness_adopt_begin(struct daemon *d)
 {
 	if (ruleset_pins_dump_begin(d->ruleset) < 0)
 		return;
-	d->ev_pins = event_new(d->base, ruleset_pins_dump_fd(d->ruleset), EV_READ | EV_PERSIST, on_pins_step, d);
+	d->ev_pins = event_new(d->base, ruleset_pins_dump_fd(d->ruleset), EV_READ | EV_PERSIST,
+			       on_pins_step, d);
 	if (!d->ev_pins)
 		return;
 	event_priority_set(d->ev_pins, PRIORITY_STREAM);

@@ -21,11 +21,13 @@ static bool resolve(void *arg, struct flow_target *t)
 	return true;
 }
 
-static bool nexthop_of(void *arg, uint8_t family, const char *mac, const char *interface, struct ip_addr *ret_nexthop)
+static bool nexthop_of(void *arg, uint8_t family, const char *mac, const char *interface,
+		       struct ip_addr *ret_nexthop)
 {
 	struct agent *a = arg;
 	char name[INTERFACE_NAME];
-	const struct neighbour *n = topology_neighbour_by_mac(&a->topology, family, mac, interface_normalize(interface, name));
+	const struct neighbour *n = topology_neighbour_by_mac(&a->topology, family, mac,
+							      interface_normalize(interface, name));
 
 	if (!n)
 		return false;
@@ -41,7 +43,8 @@ uint64_t agent_random(struct agent *a)
 
 void agent_arm(struct agent *a, uint64_t ms)
 {
-	struct timeval tv = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
+			      .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
 
 	evtimer_add(a->timer, &tv);
 }
@@ -82,7 +85,8 @@ void agent_down(struct agent *a, enum http_outcome outcome, const char *sentence
 	char text[DURATION_TEXT];
 
 	if (a->up || strcmp(a->sentence, sentence) != 0)
-		log_warning("switch %s: %s; next try in %s", a->s->name, sentence, duration_format(wait / 1000 * 1000, text));
+		log_warning("switch %s: %s; next try in %s", a->s->name, sentence,
+			    duration_format(wait / 1000 * 1000, text));
 	a->up = false;
 	snprintf(a->sentence, sizeof(a->sentence), "%s", sentence);
 	a->retry_ms = now + wait;
@@ -129,7 +133,9 @@ static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg
 
 static int init(struct agent *a, struct http *http, struct err *e)
 {
-	struct reconciler_resolver resolver = { .resolve = resolve, .nexthop = nexthop_of, .arg = a };
+	struct reconciler_resolver resolver = { .resolve = resolve,
+						.nexthop = nexthop_of,
+						.arg = a };
 	int r;
 
 	if (getrandom(a->key, sizeof(a->key), 0) != sizeof(a->key))
@@ -148,8 +154,8 @@ static int init(struct agent *a, struct http *http, struct err *e)
 	return a->route_done ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
-int agent_new(struct event_base *base, struct http *http, const struct config *config, const struct switch_config *s,
-	      struct agent **ret_agent, struct err *e)
+int agent_new(struct event_base *base, struct http *http, const struct config *config,
+	      const struct switch_config *s, struct agent **ret_agent, struct err *e)
 {
 	_cleanup_(agent_freep) struct agent *a = calloc(1, sizeof(*a));
 	int r;
@@ -230,7 +236,9 @@ void agent_detach(struct agent *a)
 void agent_health(struct agent *a, struct agent_health *ret_health)
 {
 	uint64_t requests[2], commands[2];
-	struct agent_health h = { .reachable = a->up, .facts = a->has_facts ? &a->facts : NULL, .watch = &a->watch };
+	struct agent_health h = { .reachable = a->up,
+				  .facts = a->has_facts ? &a->facts : NULL,
+				  .watch = &a->watch };
 
 	channel_counts(a->reader, &requests[0], &commands[0]);
 	channel_counts(a->writer, &requests[1], &commands[1]);

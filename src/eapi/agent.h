@@ -8,28 +8,30 @@
 #include "eapi/reconciler.h"
 #include "eapi/watch.h"
 
-/* One switch: reads it, writes it, asks it, and knows how that went. What flowpind says comes in through the seam. */
+/* One switch: reads it, writes it, asks it, and knows how that went. What flowpind says comes in
+ * through the seam. */
 
 struct agent;
 
 /* What the agent tells: something changed that is to be reported. */
 struct agent_callbacks {
-	void (*read_done)(void *arg);		    /* a complete reading was taken in: all is to be reported */
-	void (*changed)(void *arg);		    /* single flows changed */
+	void (*read_done)(void *arg); /* a complete reading was taken in: all is to be reported */
+	void (*changed)(void *arg);   /* single flows changed */
 	void (*health)(void *arg);
 	void (*answered)(struct lookup *l, void *arg); /* takes the lookup over */
 	void *arg;
 };
 
 /* `config` is borrowed. -ENOMEM, -EINVAL with a sentence. */
-int agent_new(struct event_base *base, struct http *http, const struct config *config, const struct switch_config *s,
-	      struct agent **ret_agent, struct err *e) _must_check_;
+int agent_new(struct event_base *base, struct http *http, const struct config *config,
+	      const struct switch_config *s, struct agent **ret_agent, struct err *e) _must_check_;
 struct agent *agent_free(struct agent *a);
 DEFINE_FREEP(struct agent, agent_free)
 void agent_set_callbacks(struct agent *a, const struct agent_callbacks *callbacks);
 const struct switch_config *agent_config(const struct agent *a);
 
-/* The prefix is known: reading begins. Wishes go to the reconciler; agent_kick() after each change. */
+/* The prefix is known: reading begins. Wishes go to the reconciler; agent_kick() after each change.
+ */
 void agent_attach(struct agent *a, const char *prefix);
 void agent_detach(struct agent *a);
 struct reconciler *agent_reconciler(struct agent *a);
@@ -43,7 +45,7 @@ int agent_lookup_new(struct agent *a, int64_t question, struct lookup **ret_look
 
 struct agent_health {
 	bool reachable;
-	const char *sentence; /* "" : none */
+	const char *sentence;		   /* "" : none */
 	const struct version_facts *facts; /* NULL: not read yet */
 	uint64_t requests, commands;
 	struct reconciler_summary summary;

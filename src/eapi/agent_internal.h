@@ -7,8 +7,8 @@
 #include "eapi/pace.h"
 
 #define QUESTIONS_MAX 4
-#define SKIP_MS 300000 /* a command that the switch refused is left out for this long */
-#define SENTENCE 256
+#define SKIP_MS	      300000 /* a command that the switch refused is left out for this long */
+#define SENTENCE      256
 
 /* What is read in one round, one request after the other. */
 enum round_stage {
@@ -79,7 +79,8 @@ void agent_read_step(struct agent *a, uint64_t now_ms);
 bool agent_ask_step(struct agent *a);
 void agent_ask_drop(struct agent *a, const char *why);
 void agent_write_step(struct agent *a, uint64_t now_ms);
-/* agent_surroundings.c: the command list of what is around, and its answer. False: all of it was read. */
+/* agent_surroundings.c: the command list of what is around, and its answer. False: all of it was
+ * read. */
 bool agent_surroundings_commands(struct agent *a, uint64_t now_ms);
 /* The answer was too large. True: less is asked for from now on. */
 bool agent_surroundings_shrink(struct agent *a);

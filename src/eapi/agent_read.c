@@ -71,7 +71,8 @@ static void add_nexthop(const struct ip_addr *nexthop, void *arg)
 	watch_nexthops_add(arg, nexthop);
 }
 
-/* The neighbours are known: what flows are written needs them, and what is read may mean more with them. */
+/* The neighbours are known: what flows are written needs them, and what is read may mean more with
+ * them. */
 static void surroundings_complete(struct agent *a)
 {
 	watch_nexthops_begin(&a->watch);
@@ -82,7 +83,8 @@ static void surroundings_complete(struct agent *a)
 	a->surroundings_once = true;
 }
 
-/* Hands the reading to the reconciler. The first round only tells where things are: names of layer 2 actions need that. */
+/* Hands the reading to the reconciler. The first round only tells where things are: names of layer
+ * 2 actions need that. */
 static void take_reading(struct agent *a)
 {
 	if (!a->surroundings_once)
@@ -120,7 +122,8 @@ static bool take_version(struct agent *a, const struct channel_result *r)
 		reconciler_reboot(a->reconciler, clock_now_ms());
 	}
 	if (!a->has_facts || !a->up)
-		log_notice("switch %s: reached: %s, EOS %s", a->s->name, facts.model, facts.version);
+		log_notice("switch %s: reached: %s, EOS %s", a->s->name, facts.model,
+			   facts.version);
 	a->facts = facts;
 	a->facts_ms = r->begin_ms;
 	a->has_facts = true;
@@ -148,22 +151,26 @@ static void on_flows(struct agent *a, const struct channel_result *r)
 		agent_down(a, HTTP_WRONG, "what answers there is no EOS switch");
 		return;
 	}
-	if (r->rpc.outcome == RPC_FAILED && (r->rpc.code != CODE_UNCONVERTED || !text_allowed(a, now))) {
-		snprintf(sentence, sizeof(sentence), "it does not show its DirectFlow table: %s", r->rpc.message);
+	if (r->rpc.outcome == RPC_FAILED &&
+	    (r->rpc.code != CODE_UNCONVERTED || !text_allowed(a, now))) {
+		snprintf(sentence, sizeof(sentence), "it does not show its DirectFlow table: %s",
+			 r->rpc.message);
 		agent_down(a, HTTP_WRONG, sentence);
 		return;
 	}
 	if (r->rpc.outcome == RPC_FAILED) {
 		a->json_skip_ms = now + SKIP_MS;
 		asked = false;
-	} else if (asked && !reading_add_json(&a->reading, a->s, prefix, rpc_result(&r->rpc, 1, &hold))) {
+	} else if (asked &&
+		   !reading_add_json(&a->reading, a->s, prefix, rpc_result(&r->rpc, 1, &hold))) {
 		agent_down(a, HTTP_WRONG, "its DirectFlow table is not understood");
 		return;
 	}
 	became_up(a);
 	if (asked && !text_allowed(a, now))
 		a->reading.text = true; /* nothing more can be had */
-	text = !asked || now - a->text_ms >= a->s->text_interval_ms || reconciler_wants_text(a->reconciler);
+	text = !asked || now - a->text_ms >= a->s->text_interval_ms ||
+	       reconciler_wants_text(a->reconciler);
 	if (!text || !text_allowed(a, now)) {
 		take_reading(a);
 		text = reconciler_wants_text(a->reconciler) && now - a->text_ms >= 1000;
@@ -182,13 +189,15 @@ static void on_text(struct agent *a, const struct channel_result *r)
 
 	if (r->rpc.outcome == RPC_FAILED) {
 		if (!a->reading.json) {
-			snprintf(sentence, sizeof(sentence), "it does not show its DirectFlow table: %s", r->rpc.message);
+			snprintf(sentence, sizeof(sentence),
+				 "it does not show its DirectFlow table: %s", r->rpc.message);
 			agent_down(a, HTTP_WRONG, sentence);
 			return;
 		}
 		a->text_skip_ms = clock_now_ms() + SKIP_MS;
 		a->reading.text = true;
-	} else if (!reading_add_text(&a->reading, a->s, reconciler_prefix(a->reconciler), text ? text : "")) {
+	} else if (!reading_add_text(&a->reading, a->s, reconciler_prefix(a->reconciler),
+				     text ? text : "")) {
 		log_error("switch %s: out of memory", a->s->name);
 		next_after_flows(a);
 		return;
@@ -218,7 +227,8 @@ static void on_answer(const struct channel_result *r, void *arg)
 		a->stage = ROUND_IDLE;
 		return;
 	}
-	if (a->stage == ROUND_SURROUNDINGS && r->http == HTTP_TOO_LARGE && agent_surroundings_shrink(a)) {
+	if (a->stage == ROUND_SURROUNDINGS && r->http == HTTP_TOO_LARGE &&
+	    agent_surroundings_shrink(a)) {
 		after_surroundings(a);
 		return;
 	}
@@ -252,7 +262,8 @@ void agent_read_step(struct agent *a, uint64_t now_ms)
 {
 	if (channel_busy(a->reader) || a->stage != ROUND_IDLE)
 		return;
-	if (a->surroundings_once && a->up && now_ms < a->round_ms + a->s->poll_interval_ms && agent_ask_step(a))
+	if (a->surroundings_once && a->up && now_ms < a->round_ms + a->s->poll_interval_ms &&
+	    agent_ask_step(a))
 		return;
 	if (now_ms >= a->round_ms)
 		ask_flows(a, now_ms);

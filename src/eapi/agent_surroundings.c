@@ -2,8 +2,8 @@
 #include <string.h>
 #include "eapi/agent_internal.h"
 
-/* Routes of the services, neighbours, MAC table and ports: as many as the switch takes in one request. A command that it refuses is left
- * out from then on, and the rest is asked for again. */
+/* Routes of the services, neighbours, MAC table and ports: as many as the switch takes in one
+ * request. A command that it refuses is left out from then on, and the rest is asked for again. */
 
 static bool has_family(const struct agent *a, uint8_t family)
 {
@@ -42,9 +42,11 @@ static bool is_shared(const struct agent *a, size_t watched)
 	const struct watched *w = &a->watch.list[watched];
 
 	for (size_t i = 0; watch_shares(w) && i < a->n_asked; i++) {
-		const struct watched *other = a->asked[i] < a->watch.n ? &a->watch.list[a->asked[i]] : NULL;
+		const struct watched *other =
+			a->asked[i] < a->watch.n ? &a->watch.list[a->asked[i]] : NULL;
 
-		if (other && watch_shares(other) && other->prefix.addr.family == w->prefix.addr.family)
+		if (other && watch_shares(other) &&
+		    other->prefix.addr.family == w->prefix.addr.family)
 			return true;
 	}
 	return false;
@@ -62,9 +64,11 @@ bool agent_surroundings_commands(struct agent *a, uint64_t now_ms)
 	for (size_t i = 0; i < TABLE_COUNT; i++) {
 		bool vrf = tables[i].vrf && strcmp(a->s->vrf, "default") != 0;
 
-		if (a->table_done[i] || now_ms < a->table_skip_ms[i] || (tables[i].family && !has_family(a, tables[i].family)))
+		if (a->table_done[i] || now_ms < a->table_skip_ms[i] ||
+		    (tables[i].family && !has_family(a, tables[i].family)))
 			continue;
-		snprintf(text, sizeof(text), "%s%s%s", tables[i].command, vrf ? " vrf " : "", vrf ? a->s->vrf : "");
+		snprintf(text, sizeof(text), "%s%s%s", tables[i].command, vrf ? " vrf " : "",
+			 vrf ? a->s->vrf : "");
 		ask(a, text, a->watch.n + i);
 	}
 	return a->n_asked > 0;
@@ -94,7 +98,8 @@ static void take_routes(struct agent *a, size_t what, struct json_object *model,
 	for (size_t i = 0; i < a->watch.n; i++) {
 		struct watched *other = &a->watch.list[i];
 
-		if (i != what && (!watch_shares(w) || !watch_shares(other) || other->prefix.addr.family != w->prefix.addr.family))
+		if (i != what && (!watch_shares(w) || !watch_shares(other) ||
+				  other->prefix.addr.family != w->prefix.addr.family))
 			continue;
 		a->route_done[i] = true;
 		watch_read(other, a->s->vrf, model, now_ms);

@@ -26,7 +26,9 @@ static void read_soon(struct agent *a, uint64_t now)
 
 static void log_refused(struct agent *a, const struct channel_result *r, uint64_t now)
 {
-	const char *command = r->rpc.failed_at < a->batch.commands.n ? commands_get(&a->batch.commands, r->rpc.failed_at) : "";
+	const char *command = r->rpc.failed_at < a->batch.commands.n
+				      ? commands_get(&a->batch.commands, r->rpc.failed_at)
+				      : "";
 	uint32_t dropped;
 
 	if (!log_limit_pass(&a->limit_refused, now, &dropped))
@@ -36,12 +38,15 @@ static void log_refused(struct agent *a, const struct channel_result *r, uint64_
 		log_warning("switch %s: and %u more", a->s->name, dropped);
 }
 
-static void finish(struct agent *a, enum batch_outcome outcome, const struct channel_result *r, uint64_t now)
+static void finish(struct agent *a, enum batch_outcome outcome, const struct channel_result *r,
+		   uint64_t now)
 {
 	struct batch_failure failure = { 0 };
 
 	if (r)
-		failure = (struct batch_failure){ .at = r->rpc.failed_at, .code = r->rpc.code, .text = r->rpc.message };
+		failure = (struct batch_failure){ .at = r->rpc.failed_at,
+						  .code = r->rpc.code,
+						  .text = r->rpc.message };
 	if (reconciler_done(a->reconciler, &a->batch, outcome, &failure, now)) {
 		snprintf(a->write_sentence, sizeof(a->write_sentence), "it refuses '%s': %s",
 			 commands_get(&a->batch.commands, failure.at), failure.text);
@@ -70,8 +75,8 @@ static void on_answer(const struct channel_result *r, void *arg)
 		if (r->rpc.outcome == RPC_FAILED)
 			log_refused(a, r, now);
 		else
-			log_debug("switch %s: %zu flows %s in %llu ms", a->s->name, a->batch.n, kind_name(a->batch.kind),
-				  (unsigned long long)r->took_ms);
+			log_debug("switch %s: %zu flows %s in %llu ms", a->s->name, a->batch.n,
+				  kind_name(a->batch.kind), (unsigned long long)r->took_ms);
 		finish(a, r->rpc.outcome == RPC_OK ? BATCH_DONE : BATCH_FAILED, r, now);
 		break;
 	case CHANNEL_UNSENT:
@@ -80,8 +85,9 @@ static void on_answer(const struct channel_result *r, void *arg)
 		agent_down(a, r->http, r->sentence);
 		break;
 	case CHANNEL_UNKNOWN:
-		log_warning("switch %s: %s; what was done of %zu flows is read before it is repeated", a->s->name, r->sentence,
-			    a->batch.n);
+		log_warning(
+			"switch %s: %s; what was done of %zu flows is read before it is repeated",
+			a->s->name, r->sentence, a->batch.n);
 		pace_failed(&a->pace);
 		a->write_ms = now + backoff_fail(&a->write, agent_random(a));
 		finish(a, BATCH_UNKNOWN, NULL, now);
@@ -93,7 +99,8 @@ static void on_answer(const struct channel_result *r, void *arg)
 static void show(struct agent *a)
 {
 	for (size_t i = 0; i < a->batch.commands.n; i++)
-		log_notice("switch %s: dry run: %s", a->s->name, commands_get(&a->batch.commands, i));
+		log_notice("switch %s: dry run: %s", a->s->name,
+			   commands_get(&a->batch.commands, i));
 }
 
 void agent_write_step(struct agent *a, uint64_t now_ms)
@@ -101,7 +108,8 @@ void agent_write_step(struct agent *a, uint64_t now_ms)
 	struct err e = { 0 };
 
 	/* Only on what was read since: nothing is written that may be there already. */
-	if (a->writing || !a->up || !a->read_once || now_ms < a->pace.next_ms || now_ms < a->write_ms)
+	if (a->writing || !a->up || !a->read_once || now_ms < a->pace.next_ms ||
+	    now_ms < a->write_ms)
 		return;
 	if (!reconciler_next(a->reconciler, a->pace.flows, now_ms, &a->batch))
 		return;
@@ -110,7 +118,8 @@ void agent_write_step(struct agent *a, uint64_t now_ms)
 		finish(a, BATCH_DRY, NULL, now_ms);
 		return;
 	}
-	if (a->batch.commands.failed || channel_run(a->writer, &a->batch.commands, false, on_answer, a, &e) < 0) {
+	if (a->batch.commands.failed ||
+	    channel_run(a->writer, &a->batch.commands, false, on_answer, a, &e) < 0) {
 		finish(a, BATCH_UNSENT, NULL, now_ms);
 		agent_down(a, HTTP_UNTRUSTED, e.text[0] ? e.text : "out of memory");
 		return;

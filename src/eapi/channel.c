@@ -17,7 +17,8 @@ struct channel {
 	void *arg;
 };
 
-int channel_new(struct http *h, const struct switch_config *config, struct channel **ret_channel, struct err *e)
+int channel_new(struct http *h, const struct switch_config *config, struct channel **ret_channel,
+		struct err *e)
 {
 	_cleanup_(channel_freep) struct channel *c = calloc(1, sizeof(*c));
 	int r;
@@ -70,7 +71,8 @@ static int post(struct channel *c, struct err *e)
 	}
 	built = rpc_request(&o, ++c->id, &c->commands, &body);
 	secret_wipe(password);
-	r = built ? http_conn_post(c->conn, body.data, body.len, on_answer, c, e) : err_set(e, -ENOMEM, "out of memory");
+	r = built ? http_conn_post(c->conn, body.data, body.len, on_answer, c, e)
+		  : err_set(e, -ENOMEM, "out of memory");
 	if (o.enable_password && body.data)
 		explicit_bzero(body.data, body.cap);
 	if (r < 0)
@@ -107,13 +109,16 @@ static void read_answer(struct channel *c, const struct http_answer *a, struct c
 static void on_answer(const struct http_answer *a, void *arg)
 {
 	struct channel *c = arg;
-	struct channel_result r = { .http = a->outcome, .sentence = "", .begin_ms = c->begin_ms, .took_ms = a->took_ms };
+	struct channel_result r = {
+		.http = a->outcome, .sentence = "", .begin_ms = c->begin_ms, .took_ms = a->took_ms
+	};
 	struct err e = { 0 };
 
 	c->busy = false;
 	read_answer(c, a, &r);
 	/* An old EOS knows only the least parameters. */
-	if (r.rpc.outcome == RPC_REFUSED && r.rpc.code == -32602 && !c->plain && c->config->api_timestamps) {
+	if (r.rpc.outcome == RPC_REFUSED && r.rpc.code == -32602 && !c->plain &&
+	    c->config->api_timestamps) {
 		c->plain = true;
 		rpc_answer_free(&r.rpc);
 		if (post(c, &e) == 0) {
@@ -126,8 +131,8 @@ static void on_answer(const struct http_answer *a, void *arg)
 	rpc_answer_free(&r.rpc);
 }
 
-int channel_run(struct channel *c, const struct commands *commands, bool text, void (*done)(const struct channel_result *r, void *arg),
-		void *arg, struct err *e)
+int channel_run(struct channel *c, const struct commands *commands, bool text,
+		void (*done)(const struct channel_result *r, void *arg), void *arg, struct err *e)
 {
 	int r;
 

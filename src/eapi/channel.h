@@ -22,14 +22,16 @@ struct channel_result {
 	uint64_t begin_ms, took_ms;
 };
 
-int channel_new(struct http *h, const struct switch_config *config, struct channel **ret_channel, struct err *e) _must_check_;
+int channel_new(struct http *h, const struct switch_config *config, struct channel **ret_channel,
+		struct err *e) _must_check_;
 struct channel *channel_free(struct channel *c);
 DEFINE_FREEP(struct channel, channel_free)
 
-/* Sends the commands (copied) as one request of format "text" or "json". `done` is called once, from the loop, never from inside; it may
- * call this again. Errors as of http_conn_post(). */
-int channel_run(struct channel *c, const struct commands *commands, bool text, void (*done)(const struct channel_result *r, void *arg),
-		void *arg, struct err *e) _must_check_;
+/* Sends the commands (copied) as one request of format "text" or "json". `done` is called once,
+ * from the loop, never from inside; it may call this again. Errors as of http_conn_post(). */
+int channel_run(struct channel *c, const struct commands *commands, bool text,
+		void (*done)(const struct channel_result *r, void *arg), void *arg,
+		struct err *e) _must_check_;
 bool channel_busy(const struct channel *c);
 /* Requests and commands so far. */
 void channel_counts(const struct channel *c, uint64_t *ret_requests, uint64_t *ret_commands);

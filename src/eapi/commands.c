@@ -45,7 +45,8 @@ void commands_free(struct commands *c)
 }
 
 /* The word whose {key} stands at `text`, or NULL. */
-static const struct command_word *word_at(const char *text, const struct command_word *words, size_t n)
+static const struct command_word *word_at(const char *text, const struct command_word *words,
+					  size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(words[i].key);
@@ -56,7 +57,8 @@ static const struct command_word *word_at(const char *text, const struct command
 	return NULL;
 }
 
-bool commands_add_template(struct commands *c, const char *template, const struct command_word *words, size_t n)
+bool commands_add_template(struct commands *c, const char *template,
+			   const struct command_word *words, size_t n)
 {
 	_cleanup_(strbuf_free) struct strbuf line = { 0 };
 

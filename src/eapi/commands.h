@@ -13,8 +13,8 @@ struct commands {
 	bool failed; /* out of memory: check once at the end */
 };
 
-/* Adds one command. A control character in it drops the command and sets `failed`: nothing that was put into a template
- * may begin another command. */
+/* Adds one command. A control character in it drops the command and sets `failed`: nothing that was
+ * put into a template may begin another command. */
 void commands_add(struct commands *c, const char *command);
 const char *commands_get(const struct commands *c, size_t i);
 void commands_reset(struct commands *c); /* keeps the memory */
@@ -25,5 +25,7 @@ struct command_word {
 	const char *key, *value;
 };
 
-/* Fills a template in and adds it. An unknown {key} stays as it is, for EOS to refuse. False: a value is missing. */
-bool commands_add_template(struct commands *c, const char *template, const struct command_word *words, size_t n);
+/* Fills a template in and adds it. An unknown {key} stays as it is, for EOS to refuse. False: a
+ * value is missing. */
+bool commands_add_template(struct commands *c, const char *template,
+			   const struct command_word *words, size_t n);

@@ -30,7 +30,8 @@ bool version_read(struct json_object *model, struct version_facts *ret_facts)
 	return true;
 }
 
-bool version_rebooted(const struct version_facts *before, const struct version_facts *now, double elapsed_s)
+bool version_rebooted(const struct version_facts *before, const struct version_facts *now,
+		      double elapsed_s)
 {
 	/* Another machine at the same address, or another image: never the same boot. */
 	if (strcmp(before->serial, now->serial) != 0 || strcmp(before->version, now->version) != 0)
@@ -38,7 +39,8 @@ bool version_rebooted(const struct version_facts *before, const struct version_f
 	if (before->uptime >= 0 && now->uptime >= 0) {
 		if (now->uptime < before->uptime)
 			return true;
-		/* It was away, and is up for longer than before by now: its uptime lags behind ours. */
+		/* It was away, and is up for longer than before by now: its uptime lags behind
+		 * ours. */
 		return before->uptime + elapsed_s - now->uptime > 60 &&
 		       (before->boot < 0 || now->boot < 0 || now->boot - before->boot > 60);
 	}
@@ -55,7 +57,8 @@ bool tcam_read(const char *text, uint32_t *ret_used, uint32_t *ret_more)
 	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		const char *word = line + strspn(line, " \t");
 
-		if (sscanf(word, "TCAM group %9lu uses %9lu entries and can use up to %9lu more", &group, &used, &more) == 3) {
+		if (sscanf(word, "TCAM group %9lu uses %9lu entries and can use up to %9lu more",
+			   &group, &used, &more) == 3) {
 			have = true;
 			continue;
 		}
@@ -83,7 +86,8 @@ static const char *path_text(const struct switch_config *s, struct json_object *
 
 int path_read(const struct switch_config *s, struct json_object *result, char *ret_interface)
 {
-	const char *name = path_text(s, result), *output = eapi_json_text(eapi_json_get(result, "output"));
+	const char *name = path_text(s, result),
+		   *output = eapi_json_text(eapi_json_get(result, "output"));
 	char word[INTERFACE_NAME];
 	size_t n;
 

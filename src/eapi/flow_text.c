@@ -9,7 +9,7 @@
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
 
 /* Addresses and ports, as they go into the name of an IPv6 flow. */
-#define PACKED 36
+#define PACKED	    36
 #define PACKED_TEXT (PACKED / 3 * 4)
 
 static void pack(const struct tuple *t, uint8_t *p)
@@ -63,8 +63,9 @@ const char *flow_name_format(const char *prefix, const struct tuple *t, char *bu
 	if (t->family == AF_INET6)
 		format6(prefix, t, buf);
 	else
-		snprintf(buf, FLOW_NAME, "%.15s%.4s-%u_%u_%u_%u-%u-%u_%u_%u_%u-%u", prefix, proto ? proto : "x", s[0], s[1],
-			 s[2], s[3], t->sport, d[0], d[1], d[2], d[3], t->dport);
+		snprintf(buf, FLOW_NAME, "%.15s%.4s-%u_%u_%u_%u-%u-%u_%u_%u_%u-%u", prefix,
+			 proto ? proto : "x", s[0], s[1], s[2], s[3], t->sport, d[0], d[1], d[2],
+			 d[3], t->dport);
 	return buf;
 }
 
@@ -126,7 +127,8 @@ static int parse4(const char *rest, struct tuple *t)
 	}
 	t->proto = proto_parse(word[0]);
 	if (t->proto == 0 || parse_addr4(word[1], t->src) < 0 || parse_addr4(word[3], t->dst) < 0 ||
-	    parse_u32(word[2], 0, UINT16_MAX, &sport) < 0 || parse_u32(word[4], 0, UINT16_MAX, &dport) < 0)
+	    parse_u32(word[2], 0, UINT16_MAX, &sport) < 0 ||
+	    parse_u32(word[4], 0, UINT16_MAX, &dport) < 0)
 		return -EINVAL;
 	t->family = AF_INET;
 	t->sport = (uint16_t)sport;
@@ -142,7 +144,8 @@ int flow_name_parse(const char *prefix, const char *name, struct tuple *ret_tupl
 
 	if (n == 0 || strncmp(name, prefix, n) != 0)
 		return -ENOENT;
-	if (strlen(name) >= FLOW_NAME || (parse4(name + n, &t) < 0 && (memset(&t, 0, sizeof(t)), parse6(name + n, &t)) < 0))
+	if (strlen(name) >= FLOW_NAME ||
+	    (parse4(name + n, &t) < 0 && (memset(&t, 0, sizeof(t)), parse6(name + n, &t)) < 0))
 		return -EINVAL;
 	/* One tuple has one name: what reads the same but is written in another way is not ours. */
 	if (strcmp(flow_name_format(prefix, &t, again), name) != 0)
@@ -196,7 +199,8 @@ static void add_matches(const struct switch_config *s, const struct tuple *t, st
 	/* The keyword for IPv6 is not known to exist; its number is. */
 	add_line(c, "match ethertype ", v6 ? "34525" : "ip");
 	add_line(c, v6 ? "match source ipv6 " : "match source ip ", ip_addr_format(&src, addr));
-	add_line(c, v6 ? "match destination ipv6 " : "match destination ip ", ip_addr_format(&dst, addr));
+	add_line(c, v6 ? "match destination ipv6 " : "match destination ip ",
+		 ip_addr_format(&dst, addr));
 	if (proto && t->proto != IPPROTO_SCTP)
 		add_line(c, "match ip protocol ", proto);
 	else
@@ -207,10 +211,12 @@ static void add_matches(const struct switch_config *s, const struct tuple *t, st
 		add_line(c, "match input interface ", s->ingress_interface);
 }
 
-static int add_action(const struct switch_config *s, uint8_t family, const struct flow_target *target, struct commands *c)
+static int add_action(const struct switch_config *s, uint8_t family,
+		      const struct flow_target *target, struct commands *c)
 {
 	enum switch_action action = flow_text_action(s, family);
-	const struct switch_lines *lines = action == SWITCH_ACTION_L2 ? &s->l2_lines : &s->nexthop_lines;
+	const struct switch_lines *lines =
+		action == SWITCH_ACTION_L2 ? &s->l2_lines : &s->nexthop_lines;
 	char nexthop[IP_ADDR_TEXT], vlan[8];
 	const struct command_word words[] = {
 		{ "nexthop", ip_addr_format(&target->nexthop, nexthop) },
@@ -223,13 +229,14 @@ static int add_action(const struct switch_config *s, uint8_t family, const struc
 	if (action == SWITCH_ACTION_REFUSE)
 		return -EOPNOTSUPP;
 	for (uint32_t i = 0; i < lines->n; i++)
-		if (!commands_add_template(c, lines->line[i], words, ARRAY_SIZE(words)) && !strstr(lines->line[i], "{vlan}"))
+		if (!commands_add_template(c, lines->line[i], words, ARRAY_SIZE(words)) &&
+		    !strstr(lines->line[i], "{vlan}"))
 			return -EHOSTUNREACH;
 	return 0;
 }
 
-int flow_text_add(const struct switch_config *s, const char *name, const struct tuple *t, const struct flow_target *target,
-		  bool delete_first, struct commands *c)
+int flow_text_add(const struct switch_config *s, const char *name, const struct tuple *t,
+		  const struct flow_target *target, bool delete_first, struct commands *c)
 {
 	size_t n = c->n, len = c->text.len;
 	int r;

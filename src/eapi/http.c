@@ -31,7 +31,9 @@ static void finish(struct http *h)
 static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
-	int action = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0), running;
+	int action = (what & EV_READ ? CURL_CSELECT_IN : 0) |
+		     (what & EV_WRITE ? CURL_CSELECT_OUT : 0),
+	    running;
 
 	curl_multi_socket_action(h->multi, fd, action, &running);
 	finish(h);

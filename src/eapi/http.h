@@ -8,8 +8,9 @@
 #include "config/switch_config.h"
 #include "eapi/secret.h"
 
-/* POST requests to switches, on the event loop: libcurl multi. TLS is always verified, by CA or by a pinned key; no redirects, no netrc,
- * no proxy, no compression; an answer is counted as it comes in. */
+/* POST requests to switches, on the event loop: libcurl multi. TLS is always verified, by CA or by
+ * a pinned key; no redirects, no netrc, no proxy, no compression; an answer is counted as it comes
+ * in. */
 
 struct http;
 /* One connection that is kept alive; one request at a time. */
@@ -42,12 +43,15 @@ struct http *http_free(struct http *h); /* after all of its connections */
 DEFINE_FREEP(struct http, http_free)
 
 /* `config` is borrowed. -ENOMEM; -EINVAL: libcurl does not take a setting, with the sentence. */
-int http_conn_new(struct http *h, const struct switch_config *config, struct http_conn **ret_conn, struct err *e) _must_check_;
+int http_conn_new(struct http *h, const struct switch_config *config, struct http_conn **ret_conn,
+		  struct err *e) _must_check_;
 /* A request under way is dropped, without a call back. */
 struct http_conn *http_conn_free(struct http_conn *c);
 DEFINE_FREEP(struct http_conn, http_conn_free)
 
-/* Sends `body` (copied), reads the password anew where it was refused. `done` is called once, from the loop, and may begin the next request;
- * what the answer points to is valid until it returns. -EBUSY: one is under way; -EACCES: no password, with the sentence; -ENOMEM. */
-int http_conn_post(struct http_conn *c, const char *body, size_t len, void (*done)(const struct http_answer *a, void *arg), void *arg,
+/* Sends `body` (copied), reads the password anew where it was refused. `done` is called once, from
+ * the loop, and may begin the next request; what the answer points to is valid until it returns.
+ * -EBUSY: one is under way; -EACCES: no password, with the sentence; -ENOMEM. */
+int http_conn_post(struct http_conn *c, const char *body, size_t len,
+		   void (*done)(const struct http_answer *a, void *arg), void *arg,
 		   struct err *e) _must_check_;

@@ -53,7 +53,8 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 		c->too_large = true;
 		return 0;
 	}
-	if (c->stage != STAGE_LOGIN || len < sizeof(set) || strncasecmp(data, set, sizeof(set) - 1) != 0)
+	if (c->stage != STAGE_LOGIN || len < sizeof(set) ||
+	    strncasecmp(data, set, sizeof(set) - 1) != 0)
 		return len;
 	while (i < len && data[i] == ' ')
 		i++;
@@ -106,7 +107,8 @@ static CURLcode set_never(CURL *easy, bool allow_http)
 	for (size_t i = 0; i < ARRAY_SIZE(numbers) && r == CURLE_OK; i++)
 		r = curl_easy_setopt(easy, numbers[i].option, numbers[i].value);
 	if (r == CURLE_OK)
-		r = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, allow_http ? "http,https" : "https");
+		r = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR,
+				     allow_http ? "http,https" : "https");
 	return r;
 }
 
@@ -145,15 +147,18 @@ static CURLcode set_handlers(struct http_conn *c)
 	for (size_t i = 0; i < ARRAY_SIZE(pointers) && r == CURLE_OK; i++)
 		r = curl_easy_setopt(c->easy, pointers[i].option, pointers[i].value);
 	if (r == CURLE_OK)
-		r = curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)c->config->connect_timeout_ms);
+		r = curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS,
+				     (long)c->config->connect_timeout_ms);
 	if (r == CURLE_OK)
-		r = curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)c->config->request_timeout_ms);
+		r = curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS,
+				     (long)c->config->request_timeout_ms);
 	if (r == CURLE_OK)
 		r = curl_easy_setopt(c->easy, CURLOPT_USERAGENT, "flowpin");
 	return r;
 }
 
-int http_conn_new(struct http *h, const struct switch_config *config, struct http_conn **ret_conn, struct err *e)
+int http_conn_new(struct http *h, const struct switch_config *config, struct http_conn **ret_conn,
+		  struct err *e)
 {
 	_cleanup_(http_conn_freep) struct http_conn *c = calloc(1, sizeof(*c));
 	const char *host = strstr(config->url, "//");
@@ -164,7 +169,8 @@ int http_conn_new(struct http *h, const struct switch_config *config, struct htt
 	c->http = h;
 	c->config = config;
 	snprintf(c->login_url, sizeof(c->login_url), "%.*s/login",
-		 (int)((host ? host + 2 + strcspn(host + 2, "/") : config->url) - config->url), config->url);
+		 (int)((host ? host + 2 + strcspn(host + 2, "/") : config->url) - config->url),
+		 config->url);
 	r = set_never(c->easy, config->allow_http);
 	if (r == CURLE_OK)
 		r = set_trust(c->easy, config);
@@ -180,7 +186,8 @@ static int set_headers(struct http_conn *c, bool with_cookie)
 {
 	char line[sizeof(c->cookie) + 16];
 	struct curl_slist *list = NULL, *longer;
-	const char *const lines[] = { "Content-Type: application/json", "Expect:", with_cookie ? line : NULL };
+	const char *const lines[] = { "Content-Type: application/json",
+				      "Expect:", with_cookie ? line : NULL };
 
 	snprintf(line, sizeof(line), "Cookie: %s", c->cookie);
 	for (size_t i = 0; i < ARRAY_SIZE(lines) && lines[i]; i++) {
@@ -208,7 +215,8 @@ static int begin(struct http_conn *c, enum stage stage)
 	c->header_bytes = 0;
 	c->too_large = false;
 	c->error[0] = '\0';
-	if (curl_easy_setopt(c->easy, CURLOPT_URL, stage == STAGE_LOGIN ? c->login_url : c->config->url) != CURLE_OK)
+	if (curl_easy_setopt(c->easy, CURLOPT_URL,
+			     stage == STAGE_LOGIN ? c->login_url : c->config->url) != CURLE_OK)
 		return -ENOMEM;
 	curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
 	curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, body->data);
@@ -249,8 +257,8 @@ static int set_login(struct http_conn *c, struct err *e)
 	return r;
 }
 
-int http_conn_post(struct http_conn *c, const char *body, size_t len, void (*done)(const struct http_answer *a, void *arg), void *arg,
-		   struct err *e)
+int http_conn_post(struct http_conn *c, const char *body, size_t len,
+		   void (*done)(const struct http_answer *a, void *arg), void *arg, struct err *e)
 {
 	bool session = c->config->auth == SWITCH_AUTH_SESSION && c->config->username[0];
 
@@ -280,11 +288,13 @@ static const struct {
 	{ CURLE_COULDNT_RESOLVE_HOST, HTTP_UNREACHABLE, true, "its name cannot be resolved" },
 	{ CURLE_COULDNT_CONNECT, HTTP_UNREACHABLE, true, "it cannot be reached" },
 	{ CURLE_PEER_FAILED_VERIFICATION, HTTP_UNTRUSTED, true, "its certificate is not accepted" },
-	{ CURLE_SSL_PINNEDPUBKEYNOTMATCH, HTTP_UNTRUSTED, true, "its key is not the one of tls-pin" },
+	{ CURLE_SSL_PINNEDPUBKEYNOTMATCH, HTTP_UNTRUSTED, true,
+	  "its key is not the one of tls-pin" },
 	{ CURLE_SSL_CONNECT_ERROR, HTTP_UNTRUSTED, true, "TLS does not come about" },
 	{ CURLE_SSL_CACERT_BADFILE, HTTP_UNTRUSTED, true, "ca-file cannot be read" },
 	{ CURLE_SSL_CERTPROBLEM, HTTP_UNTRUSTED, true, "TLS does not come about" },
-	{ CURLE_UNSUPPORTED_PROTOCOL, HTTP_WRONG, true, "its address is of a protocol that is not allowed" },
+	{ CURLE_UNSUPPORTED_PROTOCOL, HTTP_WRONG, true,
+	  "its address is of a protocol that is not allowed" },
 	{ CURLE_WEIRD_SERVER_REPLY, HTTP_WRONG, false, "what answers there does not speak HTTP" },
 	{ CURLE_UNSUPPORTED_PROTOCOL, HTTP_WRONG, false, "what answers there does not speak HTTP" },
 	{ CURLE_HTTP2, HTTP_WRONG, false, "what answers there does not speak HTTP" },
@@ -319,12 +329,14 @@ static void classify_failure(struct http_conn *c, CURLcode code, struct http_ans
 	}
 	if (c->too_large) {
 		a->outcome = HTTP_TOO_LARGE;
-		snprintf(a->sentence, sizeof(a->sentence), "its answer is larger than %u bytes", c->config->answer_max);
+		snprintf(a->sentence, sizeof(a->sentence), "its answer is larger than %u bytes",
+			 c->config->answer_max);
 		return;
 	}
 	eapi_clean_text(c->error[0] ? c->error : curl_easy_strerror(code), detail, sizeof(detail));
 	if (code != CURLE_SSL_PINNEDPUBKEYNOTMATCH && code != CURLE_OPERATION_TIMEDOUT)
-		snprintf(a->sentence + strlen(a->sentence), sizeof(a->sentence) - strlen(a->sentence), ": %s", detail);
+		snprintf(a->sentence + strlen(a->sentence),
+			 sizeof(a->sentence) - strlen(a->sentence), ": %s", detail);
 }
 
 static void classify_status(struct http_conn *c, struct http_answer *a)
@@ -339,19 +351,24 @@ static void classify_status(struct http_conn *c, struct http_answer *a)
 	a->unsent = status < 500;
 	if (status == 401 || status == 403) {
 		a->outcome = HTTP_REFUSED;
-		snprintf(a->sentence, sizeof(a->sentence), "it refuses the login of user '%s'", c->config->username);
+		snprintf(a->sentence, sizeof(a->sentence), "it refuses the login of user '%s'",
+			 c->config->username);
 	} else if (status >= 300 && status < 400) {
 		a->outcome = HTTP_WRONG;
-		snprintf(a->sentence, sizeof(a->sentence), "it redirects to another address, which is not followed");
+		snprintf(a->sentence, sizeof(a->sentence),
+			 "it redirects to another address, which is not followed");
 	} else if (status == 413) {
 		a->outcome = HTTP_BUSY;
-		snprintf(a->sentence, sizeof(a->sentence), "the request was too large for it: lower batch-flows");
+		snprintf(a->sentence, sizeof(a->sentence),
+			 "the request was too large for it: lower batch-flows");
 	} else if (status >= 500) {
 		a->outcome = HTTP_BUSY;
-		snprintf(a->sentence, sizeof(a->sentence), "its eAPI is not available (HTTP %ld)", status);
+		snprintf(a->sentence, sizeof(a->sentence), "its eAPI is not available (HTTP %ld)",
+			 status);
 	} else {
 		a->outcome = HTTP_WRONG;
-		snprintf(a->sentence, sizeof(a->sentence), "there is no eAPI at this address (HTTP %ld)", status);
+		snprintf(a->sentence, sizeof(a->sentence),
+			 "there is no eAPI at this address (HTTP %ld)", status);
 	}
 }
 

@@ -34,9 +34,11 @@ static int check(const char *text, size_t len)
 		}
 		depth -= c == '}' || c == ']';
 		values += c == ',';
-		if (depth > EAPI_JSON_DEPTH || containers > EAPI_JSON_CONTAINERS || values > EAPI_JSON_VALUES)
+		if (depth > EAPI_JSON_DEPTH || containers > EAPI_JSON_CONTAINERS ||
+		    values > EAPI_JSON_VALUES)
 			return -E2BIG;
-		/* NaN and Infinity pass json-c's strict parser; so do single quotes around keys, behind which all of this could hide. */
+		/* NaN and Infinity pass json-c's strict parser; so do single quotes around keys,
+		 * behind which all of this could hide. */
 		if (c == 'N' || c == 'I' || c == '\'')
 			return -EBADMSG;
 		i++;
@@ -82,7 +84,8 @@ struct json_object *eapi_json_get(struct json_object *o, const char *key)
 {
 	struct json_object *member;
 
-	if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, key, &member))
+	if (!json_object_is_type(o, json_type_object) ||
+	    !json_object_object_get_ex(o, key, &member))
 		return NULL;
 	return member;
 }
@@ -105,12 +108,14 @@ bool eapi_json_double(struct json_object *o, double *ret_value)
 
 	if (text) {
 		/* Digits first: strtod would take "inf" and hexadecimal. */
-		if (!isdigit((unsigned char)text[0]) && !(text[0] == '-' && isdigit((unsigned char)text[1])))
+		if (!isdigit((unsigned char)text[0]) &&
+		    !(text[0] == '-' && isdigit((unsigned char)text[1])))
 			return false;
 		v = strtod(text, &end);
 		if (*end || strpbrk(text, "xX"))
 			return false;
-	} else if (json_object_is_type(o, json_type_double) || json_object_is_type(o, json_type_int)) {
+	} else if (json_object_is_type(o, json_type_double) ||
+		   json_object_is_type(o, json_type_int)) {
 		v = json_object_get_double(o);
 	} else {
 		return false;
@@ -135,7 +140,8 @@ bool eapi_json_int(struct json_object *o, int64_t min, int64_t max, int64_t *ret
 	} else if (text) {
 		char *end;
 
-		if (!isdigit((unsigned char)text[0]) && !(text[0] == '-' && isdigit((unsigned char)text[1])))
+		if (!isdigit((unsigned char)text[0]) &&
+		    !(text[0] == '-' && isdigit((unsigned char)text[1])))
 			return false;
 		errno = 0;
 		v = strtoll(text, &end, 10);

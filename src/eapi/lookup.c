@@ -6,12 +6,12 @@
 #include <string.h>
 #include "eapi/facts.h"
 
-#define REQUESTS_MAX 40 /* for one question, whatever the switch answers */
-#define FAILURES_MAX 3
+#define REQUESTS_MAX	 40 /* for one question, whatever the switch answers */
+#define FAILURES_MAX	 3
 #define CODE_UNCONVERTED 1003 /* there is no model: ask for text */
 
-int lookup_new(const struct switch_config *config, const struct watch *watch, const struct topology *topology, int64_t question,
-	       struct lookup **ret_lookup)
+int lookup_new(const struct switch_config *config, const struct watch *watch,
+	       const struct topology *topology, int64_t question, struct lookup **ret_lookup)
 {
 	struct lookup *l = calloc(1, sizeof(*l));
 
@@ -82,19 +82,23 @@ void lookup_fail(struct lookup *l, const char *why)
 		uncertain(&l->flow[i], "%s", why);
 }
 
-static void add(struct lookup *l, struct commands *c, enum lookup_what what, uint32_t index, const char *text)
+static void add(struct lookup *l, struct commands *c, enum lookup_what what, uint32_t index,
+		const char *text)
 {
 	commands_add(c, text);
 	l->command[l->n_commands++] = (struct lookup_command){ .what = what, .index = index };
 }
 
-static void add_routes(struct lookup *l, struct commands *c, enum lookup_what what, const bool *wanted)
+static void add_routes(struct lookup *l, struct commands *c, enum lookup_what what,
+		       const bool *wanted)
 {
 	char text[160];
 
 	for (uint32_t i = 0; i < l->n_dst; i++)
 		if (wanted[i])
-			add(l, c, what, i, watch_route_command(&l->dst[i].addr, l->config->vrf, text, sizeof(text)));
+			add(l, c, what, i,
+			    watch_route_command(&l->dst[i].addr, l->config->vrf, text,
+						sizeof(text)));
 }
 
 static bool add_path(struct lookup *l, struct commands *c, uint32_t index)
@@ -114,12 +118,16 @@ static bool add_path(struct lookup *l, struct commands *c, uint32_t index)
 	snprintf(proto, sizeof(proto), "%u", f->tuple.proto);
 	snprintf(sport, sizeof(sport), "%u", f->tuple.sport);
 	snprintf(dport, sizeof(dport), "%u", f->tuple.dport);
-	commands_add_template(c, f->tuple.family == AF_INET6 ? l->config->lookup6 : l->config->lookup4, words, ARRAY_SIZE(words));
-	l->command[l->n_commands++] = (struct lookup_command){ .what = LOOKUP_PATH, .index = index };
+	commands_add_template(c,
+			      f->tuple.family == AF_INET6 ? l->config->lookup6 : l->config->lookup4,
+			      words, ARRAY_SIZE(words));
+	l->command[l->n_commands++] =
+		(struct lookup_command){ .what = LOOKUP_PATH, .index = index };
 	return !c->failed;
 }
 
-/* Whether the known route to a destination has several nexthops; then its path is asked for at once. */
+/* Whether the known route to a destination has several nexthops; then its path is asked for at
+ * once. */
 static bool has_several(const struct lookup *l, const struct lookup_dst *d)
 {
 	const struct watched *w = watch_find(l->watch, &d->addr);
@@ -141,7 +149,8 @@ static void add_sources(struct lookup *l, struct commands *c)
 		struct ip_addr src = tuple_src(&l->flow[i].tuple);
 
 		if (wants_path(l, &l->flow[i]) && !l->flow[i].ingress[0])
-			add(l, c, LOOKUP_SOURCE, i, watch_route_command(&src, l->config->vrf, text, sizeof(text)));
+			add(l, c, LOOKUP_SOURCE, i,
+			    watch_route_command(&src, l->config->vrf, text, sizeof(text)));
 	}
 }
 
@@ -152,7 +161,8 @@ static size_t add_paths(struct lookup *l, struct commands *c)
 	for (uint32_t i = 0; i < l->n && n < l->config->lookup_batch; i++) {
 		const struct lookup_flow *f = &l->flow[i];
 
-		if (!wants_path(l, f) || !f->ingress[0] || f->path[0] || (l->by_text && !l->dst[f->dst].has_before))
+		if (!wants_path(l, f) || !f->ingress[0] || f->path[0] ||
+		    (l->by_text && !l->dst[f->dst].has_before))
 			continue;
 		add_path(l, c, i);
 		n++;
@@ -160,7 +170,8 @@ static size_t add_paths(struct lookup *l, struct commands *c)
 	return n;
 }
 
-/* Routes, paths and routes again in one request. The routes of flows with one nexthop are the answer. */
+/* Routes, paths and routes again in one request. The routes of flows with one nexthop are the
+ * answer. */
 static void next_in_one(struct lookup *l, struct commands *c, const bool *wanted)
 {
 	for (size_t i = 0; i < l->n; i++)
@@ -220,7 +231,8 @@ bool lookup_next(struct lookup *l, struct commands *c, bool *ret_text)
 	return true;
 }
 
-int lookup_map(const struct vias *r, const struct topology *t, const char *interface, struct ip_addr *ret_nexthop)
+int lookup_map(const struct vias *r, const struct topology *t, const char *interface,
+	       struct ip_addr *ret_nexthop)
 {
 	const struct port *port = topology_port(t, interface);
 	const struct ip_addr *found = NULL;
@@ -229,10 +241,12 @@ int lookup_map(const struct vias *r, const struct topology *t, const char *inter
 		const struct via *v = &r->via[i];
 		const struct neighbour *n = v->addr.family ? topology_neighbour(t, &v->addr) : NULL;
 		const char *place = n ? topology_place(t, n) : NULL;
-		bool match = strcmp(v->interface, interface) == 0 || (place && strcmp(place, interface) == 0);
+		bool match = strcmp(v->interface, interface) == 0 ||
+			     (place && strcmp(place, interface) == 0);
 
 		if (port && port->channel[0])
-			match |= strcmp(v->interface, port->channel) == 0 || (place && strcmp(place, port->channel) == 0);
+			match |= strcmp(v->interface, port->channel) == 0 ||
+				 (place && strcmp(place, port->channel) == 0);
 		if (!match || v->addr.family == 0)
 			continue;
 		if (found && !ip_addr_equal(found, &v->addr))
@@ -246,7 +260,8 @@ int lookup_map(const struct vias *r, const struct topology *t, const char *inter
 }
 
 /* Whether the route that was read now is the one of the time when the flow was seen. */
-static bool same_as_seen(const struct lookup *l, const struct lookup_flow *f, const struct vias *now)
+static bool same_as_seen(const struct lookup *l, const struct lookup_flow *f,
+			 const struct vias *now)
 {
 	const struct watched *w = watch_find(l->watch, &l->dst[f->dst].addr);
 
@@ -271,7 +286,8 @@ static void settle_flow(struct lookup *l, struct lookup_flow *f)
 	else if (d->before.n == 0)
 		uncertain(f, "the switch has no route to it");
 	else if (d->before.n == 1 && d->before.via[0].addr.family == 0)
-		uncertain(f, "the switch reaches it without a nexthop, over %s", d->before.via[0].interface);
+		uncertain(f, "the switch reaches it without a nexthop, over %s",
+			  d->before.via[0].interface);
 	else if (d->before.n == 1)
 		f->nexthop = d->before.via[0].addr;
 	else if (!l->config->lookup)
@@ -283,7 +299,8 @@ static void settle_flow(struct lookup *l, struct lookup_flow *f)
 		if (r == -ENOTUNIQ)
 			uncertain(f, "several nexthops are behind %s", f->path);
 		else if (r < 0)
-			uncertain(f, "the switch chose %s, where none of the route's nexthops is", f->path);
+			uncertain(f, "the switch chose %s, where none of the route's nexthops is",
+				  f->path);
 	}
 	f->done = true;
 }
@@ -299,7 +316,8 @@ static void read_source(struct lookup *l, struct lookup_flow *f, struct json_obj
 	}
 	for (size_t i = 1; i < r.n; i++)
 		if (strcmp(r.via[i].interface, r.via[0].interface) != 0)
-			uncertain(f, "several interfaces lead to its source: set ingress-interface");
+			uncertain(f,
+				  "several interfaces lead to its source: set ingress-interface");
 	if (r.n == 0 || r.via[0].interface[0] == '\0')
 		uncertain(f, "the switch names no interface to its source: set ingress-interface");
 	else if (!f->done)
@@ -315,10 +333,12 @@ static void read_path(struct lookup *l, struct lookup_flow *f, struct json_objec
 		l->failures = 0;
 		return;
 	}
-	uncertain(f, r == -ENODATA ? "the switch cannot tell which nexthop it chose" : "the switch's answer about its choice is not understood");
+	uncertain(f, r == -ENODATA ? "the switch cannot tell which nexthop it chose"
+				   : "the switch's answer about its choice is not understood");
 }
 
-static void read_route(struct lookup *l, struct lookup_dst *d, bool after, struct json_object *model)
+static void read_route(struct lookup *l, struct lookup_dst *d, bool after,
+		       struct json_object *model)
 {
 	struct vias *r = after ? &d->after : &d->before;
 	int x = route_read(model, l->config->vrf, &d->addr, r);
@@ -329,7 +349,8 @@ static void read_route(struct lookup *l, struct lookup_dst *d, bool after, struc
 	}
 	for (size_t i = 0; i < l->n; i++)
 		if (&l->dst[l->flow[i].dst] == d)
-			uncertain(&l->flow[i], "the switch's answer about the route is not understood");
+			uncertain(&l->flow[i],
+				  "the switch's answer about the route is not understood");
 }
 
 static void read_one(struct lookup *l, const struct lookup_command *c, struct json_object *model)
@@ -348,17 +369,20 @@ static void read_one(struct lookup *l, const struct lookup_command *c, struct js
 	}
 }
 
-static void command_failed(struct lookup *l, const struct lookup_command *c, int code, const char *message)
+static void command_failed(struct lookup *l, const struct lookup_command *c, int code,
+			   const char *message)
 {
 	switch (c->what) {
 	case LOOKUP_BEFORE:
 	case LOOKUP_AFTER:
 		for (size_t i = 0; i < l->n; i++)
 			if (l->flow[i].dst == c->index)
-				uncertain(&l->flow[i], "the switch refuses to show the route: %s", message);
+				uncertain(&l->flow[i], "the switch refuses to show the route: %s",
+					  message);
 		break;
 	case LOOKUP_SOURCE:
-		uncertain(&l->flow[c->index], "the switch refuses to show the route to its source: %s", message);
+		uncertain(&l->flow[c->index],
+			  "the switch refuses to show the route to its source: %s", message);
 		break;
 	case LOOKUP_PATH:
 		if (code == CODE_UNCONVERTED && !l->by_text) {
@@ -366,13 +390,16 @@ static void command_failed(struct lookup *l, const struct lookup_command *c, int
 			forget_routes(l);
 			break;
 		}
-		uncertain(&l->flow[c->index], "the switch cannot tell which nexthop it chose: %s", message);
+		uncertain(&l->flow[c->index], "the switch cannot tell which nexthop it chose: %s",
+			  message);
 		/* One flow may be odd. When every one is, the switch does not know the command. */
 		if (++l->failures < FAILURES_MAX)
 			break;
 		for (size_t i = 0; i < l->n; i++)
 			if (has_several(l, &l->dst[l->flow[i].dst]))
-				uncertain(&l->flow[i], "the switch cannot tell which nexthop it chose: %s", message);
+				uncertain(&l->flow[i],
+					  "the switch cannot tell which nexthop it chose: %s",
+					  message);
 		break;
 	}
 }
@@ -381,7 +408,8 @@ void lookup_answer(struct lookup *l, const struct rpc_answer *a)
 {
 	size_t done = a->outcome == RPC_OK ? l->n_commands : 0;
 
-	if (a->outcome == RPC_FAILED && a->failed_at >= l->begin && a->failed_at - l->begin < l->n_commands)
+	if (a->outcome == RPC_FAILED && a->failed_at >= l->begin &&
+	    a->failed_at - l->begin < l->n_commands)
 		done = a->failed_at - l->begin;
 	else if (a->outcome != RPC_OK) {
 		lookup_fail(l, a->message);

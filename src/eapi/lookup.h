@@ -6,9 +6,10 @@
 #include "eapi/rpc.h"
 #include "eapi/watch.h"
 
-/* Which nexthop a switch chose for flows that it forwards by itself. Many flows in one request; the routes stand before and behind the
- * questions of it, and what differs from each other, or from what was known when the flow was seen, makes the flow uncertain: it is better
- * left alone than pinned to a nexthop that it never had. Pure. */
+/* Which nexthop a switch chose for flows that it forwards by itself. Many flows in one request; the
+ * routes stand before and behind the questions of it, and what differs from each other, or from
+ * what was known when the flow was seen, makes the flow uncertain: it is better left alone than
+ * pinned to a nexthop that it never had. Pure. */
 
 #define LOOKUP_FLOWS 100
 
@@ -48,11 +49,13 @@ struct lookup {
 	size_t n_commands, begin; /* `begin`: commands in front of them */
 	uint32_t failures;	  /* paths in a row that the switch could not tell */
 	uint32_t requests;
-	bool by_text; /* the switch answers paths in text only: the routes then stand in requests of their own, around that one */
+	bool by_text; /* the switch answers paths in text only: the routes then stand in requests of
+			 their own, around that one */
 };
 
 /* `watch` and `topology` are borrowed and may change between the calls. */
-int lookup_new(const struct switch_config *config, const struct watch *watch, const struct topology *topology, int64_t question,
+int lookup_new(const struct switch_config *config, const struct watch *watch,
+	       const struct topology *topology, int64_t question,
 	       struct lookup **ret_lookup) _must_check_;
 struct lookup *lookup_free(struct lookup *l);
 DEFINE_FREEP(struct lookup, lookup_free)
@@ -66,5 +69,7 @@ void lookup_answer(struct lookup *l, const struct rpc_answer *a);
 /* It was not answered: whatever is open is uncertain. */
 void lookup_fail(struct lookup *l, const char *why);
 
-/* The one nexthop of a route that is behind this interface. 0; -ENOENT: none; -ENOTUNIQ: several. */
-int lookup_map(const struct vias *r, const struct topology *t, const char *interface, struct ip_addr *ret_nexthop) _must_check_;
+/* The one nexthop of a route that is behind this interface. 0; -ENOENT: none; -ENOTUNIQ: several.
+ */
+int lookup_map(const struct vias *r, const struct topology *t, const char *interface,
+	       struct ip_addr *ret_nexthop) _must_check_;

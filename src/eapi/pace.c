@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "eapi/pace.h"
 
-#define REST_MAX_MS 2000
-#define REQUEST_MS 3000 /* a request that takes longer keeps others out for too long */
+#define REST_MAX_MS	  2000
+#define REQUEST_MS	  3000 /* a request that takes longer keeps others out for too long */
 #define COMMANDS_PER_FLOW 13
 
 uint64_t backoff_fail(struct backoff *b, uint64_t random)
@@ -24,7 +24,9 @@ void backoff_reset(struct backoff *b)
 
 void pace_init(struct pace *p, uint32_t flows_max, uint32_t commands_max)
 {
-	*p = (struct pace){ .flows_max = flows_max, .flows = flows_max, .commands_max = commands_max };
+	*p = (struct pace){ .flows_max = flows_max,
+			    .flows = flows_max,
+			    .commands_max = commands_max };
 }
 
 void pace_answered(struct pace *p, uint32_t commands, uint64_t took_ms, uint64_t now_ms)
@@ -35,7 +37,8 @@ void pace_answered(struct pace *p, uint32_t commands, uint64_t took_ms, uint64_t
 	p->command_ms = p->command_ms > 0 ? p->command_ms * 0.75 + each * 0.25 : each;
 	if (took_ms > REQUEST_MS && p->flows > 1)
 		p->flows -= (p->flows + 3) / 4;
-	else if (p->flows < p->flows_max && p->command_ms * COMMANDS_PER_FLOW * (p->flows + 1) < REQUEST_MS)
+	else if (p->flows < p->flows_max &&
+		 p->command_ms * COMMANDS_PER_FLOW * (p->flows + 1) < REQUEST_MS)
 		p->flows++;
 	if (rest > REST_MAX_MS)
 		rest = REST_MAX_MS;

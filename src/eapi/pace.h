@@ -4,9 +4,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* When the next request may go out, and how large it may be. Pure: time and random bits are passed in. */
+/* When the next request may go out, and how large it may be. Pure: time and random bits are passed
+ * in. */
 
-/* Waits that double from `base` to `max`, each shortened at random by up to half so that many do not come back together. */
+/* Waits that double from `base` to `max`, each shortened at random by up to half so that many do
+ * not come back together. */
 struct backoff {
 	uint64_t base_ms, max_ms;
 	uint32_t failures;
@@ -15,7 +17,8 @@ struct backoff {
 uint64_t backoff_fail(struct backoff *b, uint64_t random);
 void backoff_reset(struct backoff *b);
 
-/* Writes: a switch that answers slowly gets smaller batches and rests as long as it worked, so that others are served too. */
+/* Writes: a switch that answers slowly gets smaller batches and rests as long as it worked, so that
+ * others are served too. */
 struct pace {
 	uint32_t flows_max;    /* configured */
 	uint32_t flows;	       /* now */

@@ -17,7 +17,8 @@ static bool contains_any(const char *text, const struct switch_lines *lines)
 
 enum flow_status flow_status_classify(const struct switch_config *s, const char *text)
 {
-	/* "not programmed" contains "programmed", and what waits for a resource may say that it is rejected. */
+	/* "not programmed" contains "programmed", and what waits for a resource may say that it is
+	 * rejected. */
 	if (contains_any(text, &s->status_inactive))
 		return FLOW_STATUS_INACTIVE;
 	if (contains_any(text, &s->status_rejected))
@@ -98,6 +99,7 @@ int mac_parse(const char *text, char *ret_mac)
 	}
 	if (n != 12)
 		return -EINVAL;
-	snprintf(ret_mac, 18, "%.2s:%.2s:%.2s:%.2s:%.2s:%.2s", hex, hex + 2, hex + 4, hex + 6, hex + 8, hex + 10);
+	snprintf(ret_mac, 18, "%.2s:%.2s:%.2s:%.2s:%.2s:%.2s", hex, hex + 2, hex + 4, hex + 6,
+		 hex + 8, hex + 10);
 	return 0;
 }

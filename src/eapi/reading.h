@@ -6,8 +6,8 @@
 #include "eapi/json.h"
 #include "eapi/tuple_index.h"
 
-/* What a switch says of its DirectFlow table: `show directflow detail`, as JSON and as text. Only flows whose name is one of ours are
- * kept; of others only how many there are. */
+/* What a switch says of its DirectFlow table: `show directflow detail`, as JSON and as text. Only
+ * flows whose name is one of ours are kept; of others only how many there are. */
 
 enum flow_status {
 	FLOW_STATUS_UNKNOWN,
@@ -36,15 +36,17 @@ struct reading {
 	struct flow_reading *flow;
 	size_t n, cap;
 	struct tuple_index index;
-	uint32_t foreign;	    /* flows of others */
+	uint32_t foreign;	     /* flows of others */
 	uint32_t foreign_programmed; /* of these in hardware, as far as it is told */
-	bool json, text;	    /* which of both were read */
+	bool json, text;	     /* which of both were read */
 };
 
 /* Adds what the JSON model says. False: it is no such model. */
-bool reading_add_json(struct reading *r, const struct switch_config *s, const char *prefix, struct json_object *model);
+bool reading_add_json(struct reading *r, const struct switch_config *s, const char *prefix,
+		      struct json_object *model);
 /* Adds what the text says, for flows and fields that are not known yet. False without memory. */
-bool reading_add_text(struct reading *r, const struct switch_config *s, const char *prefix, const char *text);
+bool reading_add_text(struct reading *r, const struct switch_config *s, const char *prefix,
+		      const char *text);
 struct flow_reading *reading_find(const struct reading *r, const struct tuple *t);
 void reading_clear(struct reading *r); /* keeps the index's key */
 

@@ -3,7 +3,8 @@
 #include <string.h>
 #include "eapi/reading_internal.h"
 
-/* The first address in a value: a text, a list of texts or of objects, an object of objects. Levels are bounded by the parser. */
+/* The first address in a value: a text, a list of texts or of objects, an object of objects. Levels
+ * are bounded by the parser. */
 static bool find_addr(struct json_object *o, int level, struct ip_addr *ret_addr)
 {
 	const char *text = eapi_json_text(o);
@@ -19,7 +20,8 @@ static bool find_addr(struct json_object *o, int level, struct ip_addr *ret_addr
 	} else if (json_object_is_type(o, json_type_object)) {
 		json_object_object_foreach(o, key, member)
 		{
-			if (find_addr(member, level - 1, ret_addr) || reading_parse_addr(key, ret_addr) == 0)
+			if (find_addr(member, level - 1, ret_addr) ||
+			    reading_parse_addr(key, ret_addr) == 0)
 				return true;
 		}
 	}
@@ -50,8 +52,10 @@ static void read_action(struct json_object *action, struct flow_reading *f)
 		const char *text = eapi_json_text(value);
 		bool list = json_object_is_type(value, json_type_array);
 		bool filled = (list && json_object_array_length(value) > 0) || (text && text[0]) ||
-			      json_object_is_type(value, json_type_object) || json_object_is_type(value, json_type_int) ||
-			      (json_object_is_type(value, json_type_boolean) && json_object_get_boolean(value));
+			      json_object_is_type(value, json_type_object) ||
+			      json_object_is_type(value, json_type_int) ||
+			      (json_object_is_type(value, json_type_boolean) &&
+			       json_object_get_boolean(value));
 
 		acts |= filled;
 		if (names_nexthop(key) && find_addr(value, 3, &f->nexthop))
@@ -86,14 +90,16 @@ static bool addr_differs(struct json_object *match, const char *key, const struc
 	return text && reading_parse_addr(text, &seen) == 0 && !ip_addr_equal(&seen, a);
 }
 
-/* Only what is there and says something else counts: keys for IPv6 are not known, and others may be renamed. */
+/* Only what is there and says something else counts: keys for IPv6 are not known, and others may be
+ * renamed. */
 static void read_match(struct json_object *match, struct flow_reading *f)
 {
 	struct ip_addr src = tuple_src(&f->tuple), dst = tuple_dst(&f->tuple);
 
-	f->contradicts = port_differs(match, "ipPortSrc", f->tuple.sport) || port_differs(match, "ipPortDst", f->tuple.dport) ||
-			 port_differs(match, "ipProto", f->tuple.proto) || addr_differs(match, "ipSrc", &src) ||
-			 addr_differs(match, "ipDst", &dst);
+	f->contradicts = port_differs(match, "ipPortSrc", f->tuple.sport) ||
+			 port_differs(match, "ipPortDst", f->tuple.dport) ||
+			 port_differs(match, "ipProto", f->tuple.proto) ||
+			 addr_differs(match, "ipSrc", &src) || addr_differs(match, "ipDst", &dst);
 }
 
 static bool read_flow(struct reading *r, const char *prefix, struct json_object *o)
@@ -120,7 +126,8 @@ static bool read_flow(struct reading *r, const char *prefix, struct json_object 
 	return true;
 }
 
-static bool read_status(struct reading *r, const struct switch_config *s, const char *prefix, struct json_object *status)
+static bool read_status(struct reading *r, const struct switch_config *s, const char *prefix,
+			struct json_object *status)
 {
 	uint32_t others = 0;
 
@@ -134,7 +141,8 @@ static bool read_status(struct reading *r, const struct switch_config *s, const 
 			continue;
 		if (flow_name_parse(prefix, name, &t) < 0) {
 			others++;
-			r->foreign_programmed += flow_status_classify(s, text) == FLOW_STATUS_PROGRAMMED;
+			r->foreign_programmed +=
+				flow_status_classify(s, text) == FLOW_STATUS_PROGRAMMED;
 			continue;
 		}
 		f = reading_flow(r, &t);
@@ -147,13 +155,15 @@ static bool read_status(struct reading *r, const struct switch_config *s, const 
 	return true;
 }
 
-bool reading_add_json(struct reading *r, const struct switch_config *s, const char *prefix, struct json_object *model)
+bool reading_add_json(struct reading *r, const struct switch_config *s, const char *prefix,
+		      struct json_object *model)
 {
 	struct json_object *flows = eapi_json_get(model, "flows");
 	struct json_object *status = eapi_json_get(eapi_json_get(model, "details"), "status");
 
 	/* An empty model may be how a table without flows looks; another type is not. */
-	if (!json_object_is_type(model, json_type_object) || (flows && !json_object_is_type(flows, json_type_array)))
+	if (!json_object_is_type(model, json_type_object) ||
+	    (flows && !json_object_is_type(flows, json_type_array)))
 		return false;
 	if (!flows && !status && eapi_json_get(model, "output"))
 		return false;

@@ -51,19 +51,15 @@ static const struct {
 	const char *key; /* without regard to case; the whole label */
 	void (*read)(struct flow_reading *f, const char *value);
 } labels[] = {
-	{ "output nexthop", read_nexthop },
-	{ "output interface", read_interface },
-	{ "output interfaces", read_interface },
-	{ "output", read_interface },
-	{ "set destination mac", read_mac },
-	{ "set destination MAC address", read_mac },
-	{ "destination mac", read_mac },
-	{ "matched", read_matched },
+	{ "output nexthop", read_nexthop },	 { "output interface", read_interface },
+	{ "output interfaces", read_interface }, { "output", read_interface },
+	{ "set destination mac", read_mac },	 { "set destination MAC address", read_mac },
+	{ "destination mac", read_mac },	 { "matched", read_matched },
 };
 
 /* "Flow NAME: (STATUS)". False: the line begins no flow. */
-static bool read_head(struct reading *r, const struct switch_config *s, const char *prefix, char *line, struct flow_reading **ret_flow,
-		      bool *ret_memory)
+static bool read_head(struct reading *r, const struct switch_config *s, const char *prefix,
+		      char *line, struct flow_reading **ret_flow, bool *ret_memory)
 {
 	char *name = line + 5, *end, *status;
 	struct flow_reading *f;
@@ -85,7 +81,8 @@ static bool read_head(struct reading *r, const struct switch_config *s, const ch
 	if (flow_name_parse(prefix, name, &t) < 0) {
 		if (!r->json) {
 			r->foreign++;
-			r->foreign_programmed += !status || flow_status_classify(s, status + 1) == FLOW_STATUS_PROGRAMMED;
+			r->foreign_programmed += !status || flow_status_classify(s, status + 1) ==
+								    FLOW_STATUS_PROGRAMMED;
 		}
 		return true;
 	}
@@ -97,7 +94,8 @@ static bool read_head(struct reading *r, const struct switch_config *s, const ch
 	f->listed = f->in_text = true;
 	if (f->status == FLOW_STATUS_UNKNOWN && status)
 		reading_set_status(s, f, status + 1);
-	/* Without JSON beside it, a flow without a word is one of `show directflow flows`: those in hardware. */
+	/* Without JSON beside it, a flow without a word is one of `show directflow flows`: those in
+	 * hardware. */
 	else if (f->status == FLOW_STATUS_UNKNOWN && !r->json)
 		f->status = FLOW_STATUS_PROGRAMMED;
 	*ret_flow = f;
@@ -115,7 +113,8 @@ static void read_line(struct flow_reading *f, char *line)
 		f->in_actions = true;
 		return;
 	}
-	if (strcasecmp(key, "source") == 0 || strcasecmp(key, "matched") == 0 || strcasecmp(key, "match") == 0)
+	if (strcasecmp(key, "source") == 0 || strcasecmp(key, "matched") == 0 ||
+	    strcasecmp(key, "match") == 0)
 		f->in_actions = false;
 	f->acts |= f->in_actions;
 	for (size_t i = 0; i < ARRAY_SIZE(labels); i++)
@@ -125,7 +124,8 @@ static void read_line(struct flow_reading *f, char *line)
 		}
 }
 
-bool reading_add_text(struct reading *r, const struct switch_config *s, const char *prefix, const char *text)
+bool reading_add_text(struct reading *r, const struct switch_config *s, const char *prefix,
+		      const char *text)
 {
 	struct flow_reading *f = NULL;
 	bool memory = true;
@@ -139,7 +139,8 @@ bool reading_add_text(struct reading *r, const struct switch_config *s, const ch
 		while (kept > 0 && isspace((unsigned char)line[kept - 1]))
 			line[--kept] = '\0';
 		text += n + (text[n] == '\n');
-		if (!read_head(r, s, prefix, line, &f, &memory) && f && isspace((unsigned char)line[0]))
+		if (!read_head(r, s, prefix, line, &f, &memory) && f &&
+		    isspace((unsigned char)line[0]))
 			read_line(f, line);
 	}
 	r->text = true;

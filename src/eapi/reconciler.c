@@ -38,7 +38,8 @@ void rec_remove(struct reconciler *r, size_t position)
 {
 	tuple_index_remove(&r->index, &r->flow[position].tuple, tuple_at, r);
 	if (position != r->n - 1) {
-		tuple_index_move(&r->index, &r->flow[r->n - 1].tuple, (uint32_t)position, tuple_at, r);
+		tuple_index_move(&r->index, &r->flow[r->n - 1].tuple, (uint32_t)position, tuple_at,
+				 r);
 		r->flow[position] = r->flow[r->n - 1];
 	}
 	r->n--;
@@ -52,8 +53,8 @@ static void forget_all(struct reconciler *r)
 	r->n = r->cap = 0;
 }
 
-int reconciler_new(const struct switch_config *config, const struct reconciler_resolver *resolver, const uint64_t key[2],
-		   struct reconciler **ret_reconciler)
+int reconciler_new(const struct switch_config *config, const struct reconciler_resolver *resolver,
+		   const uint64_t key[2], struct reconciler **ret_reconciler)
 {
 	struct reconciler *r = calloc(1, sizeof(*r));
 
@@ -144,7 +145,8 @@ int reconciler_wish(struct reconciler *r, const struct wish *w, uint64_t now_ms)
 		return r->n == RECONCILER_FLOWS_MAX ? -ENOSPC : -ENOMEM;
 	f->snapshot = r->snapshot;
 	/* The same wish again, as in a snapshot, changes nothing about what was learned of it. */
-	if (f->known && f->version == w->version && f->present == w->present && ip_addr_equal(&f->nexthop, &w->nexthop))
+	if (f->known && f->version == w->version && f->present == w->present &&
+	    ip_addr_equal(&f->nexthop, &w->nexthop))
 		return 0;
 	f->known = true;
 	f->present = w->present;
@@ -165,7 +167,8 @@ void reconciler_reboot(struct reconciler *r, uint64_t now_ms)
 	for (size_t i = 0; i < r->n; i++) {
 		struct rec_flow *f = &r->flow[i];
 
-		/* Whether it survived is for the next reading to say; until then its counters mean nothing. */
+		/* Whether it survived is for the next reading to say; until then its counters mean
+		 * nothing. */
 		f->moved_ms = now_ms;
 		f->refusal = REFUSAL_NONE;
 		f->refusals = 0;
@@ -188,7 +191,8 @@ bool reconciler_in_doubt(const struct reconciler *r)
 	return false;
 }
 
-void reconciler_nexthops(const struct reconciler *r, void (*fn)(const struct ip_addr *nexthop, void *arg), void *arg)
+void reconciler_nexthops(const struct reconciler *r,
+			 void (*fn)(const struct ip_addr *nexthop, void *arg), void *arg)
 {
 	for (size_t i = 0; i < r->n; i++) {
 		const struct rec_flow *f = &r->flow[i];

@@ -4,13 +4,14 @@
 #include "config/switch_config.h"
 #include "eapi/reading.h"
 
-/* What one switch should hold, what it holds, and which commands lead from one to the other. Pure: time is passed in (milliseconds that
- * never step), requests are made by whoever asks for batches. Flows are known by their tuple with zone 0. What is in the switch with
- * our prefix and was not asked for is adopted: reported, never deleted. */
+/* What one switch should hold, what it holds, and which commands lead from one to the other. Pure:
+ * time is passed in (milliseconds that never step), requests are made by whoever asks for batches.
+ * Flows are known by their tuple with zone 0. What is in the switch with our prefix and was not
+ * asked for is adopted: reported, never deleted. */
 
-#define RECONCILER_FLOWS_MAX 200000
+#define RECONCILER_FLOWS_MAX   200000
 #define RECONCILER_DELETES_MAX 1000 /* in one request */
-#define RECONCILER_TEXT 96
+#define RECONCILER_TEXT	       96
 
 struct reconciler;
 
@@ -19,13 +20,14 @@ struct reconciler_resolver {
 	/* Fills interface, vlan and mac of *t for t->nexthop. False: not known now. */
 	bool (*resolve)(void *arg, struct flow_target *t);
 	/* The nexthop of an L2 rewrite. False: not known now. */
-	bool (*nexthop)(void *arg, uint8_t family, const char *mac, const char *interface, struct ip_addr *ret_nexthop);
+	bool (*nexthop)(void *arg, uint8_t family, const char *mac, const char *interface,
+			struct ip_addr *ret_nexthop);
 	void *arg;
 };
 
 /* `config` and `resolver->arg` are borrowed. `key` is for the hash. -ENOMEM. */
-int reconciler_new(const struct switch_config *config, const struct reconciler_resolver *resolver, const uint64_t key[2],
-		   struct reconciler **ret_reconciler) _must_check_;
+int reconciler_new(const struct switch_config *config, const struct reconciler_resolver *resolver,
+		   const uint64_t key[2], struct reconciler **ret_reconciler) _must_check_;
 struct reconciler *reconciler_free(struct reconciler *r);
 DEFINE_FREEP(struct reconciler, reconciler_free)
 
@@ -37,12 +39,12 @@ struct wish {
 	struct tuple tuple;
 	int64_t version;
 	bool present;
-	struct ip_addr nexthop; /* family 0: none was given */
+	struct ip_addr nexthop;	  /* family 0: none was given */
 	uint32_t idle_timeout_ms; /* 0: the switch section's */
 };
 
-/* Between begin and end of a snapshot, and before the first one, no batch is made. What a snapshot does not name any more is then adopted
- * like anything that flowpind does not know. */
+/* Between begin and end of a snapshot, and before the first one, no batch is made. What a snapshot
+ * does not name any more is then adopted like anything that flowpind does not know. */
 void reconciler_snapshot_begin(struct reconciler *r);
 void reconciler_snapshot_end(struct reconciler *r);
 /* flowpind is gone: no batches until the next snapshot has ended. */
@@ -50,9 +52,12 @@ void reconciler_detach(struct reconciler *r);
 /* -ENOSPC: too many flows; -ENOMEM. */
 int reconciler_wish(struct reconciler *r, const struct wish *w, uint64_t now_ms) _must_check_;
 
-/* A complete reading whose request was sent at begin_ms. Flows that a request is out for, or was at that time, are left as they are. */
-int reconciler_read(struct reconciler *r, const struct reading *reading, uint64_t begin_ms, uint64_t now_ms) _must_check_;
-/* Whether a reading with the text is needed: the model may hide a flow, or does not tell a nexthop. */
+/* A complete reading whose request was sent at begin_ms. Flows that a request is out for, or was at
+ * that time, are left as they are. */
+int reconciler_read(struct reconciler *r, const struct reading *reading, uint64_t begin_ms,
+		    uint64_t now_ms) _must_check_;
+/* Whether a reading with the text is needed: the model may hide a flow, or does not tell a nexthop.
+ */
 bool reconciler_wants_text(const struct reconciler *r);
 /* A write ended without an answer: nothing is repeated before the next reading. */
 bool reconciler_in_doubt(const struct reconciler *r);
@@ -88,16 +93,18 @@ enum batch_outcome {
 	BATCH_DRY,     /* shown, not sent */
 };
 
-/* The next request, of at most `flows` flows. False: there is nothing to do now. Its flows wait for reconciler_done(). */
-bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms, struct write_batch *ret_batch);
+/* The next request, of at most `flows` flows. False: there is nothing to do now. Its flows wait for
+ * reconciler_done(). */
+bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms,
+		     struct write_batch *ret_batch);
 struct batch_failure {
 	size_t at;	  /* the command */
 	int code;	  /* of eAPI */
 	const char *text; /* of the switch */
 };
 
-/* How it ended; `failure` counts for BATCH_FAILED. True: the switch refused what stands in front of all
- * flows, so it is no flow's fault. */
+/* How it ended; `failure` counts for BATCH_FAILED. True: the switch refused what stands in front of
+ * all flows, so it is no flow's fault. */
 bool reconciler_done(struct reconciler *r, const struct write_batch *b, enum batch_outcome outcome,
 		     const struct batch_failure *failure, uint64_t now_ms);
 
@@ -121,15 +128,18 @@ struct observation {
 	uint64_t packets, bytes;
 };
 
-/* Fills the next observation from *position on, which begins with 0: all, or only those that changed since they were last reported.
- * False: no more. */
-bool reconciler_report(struct reconciler *r, bool all, size_t *position, uint64_t now_ms, struct observation *ret_observation);
+/* Fills the next observation from *position on, which begins with 0: all, or only those that
+ * changed since they were last reported. False: no more. */
+bool reconciler_report(struct reconciler *r, bool all, size_t *position, uint64_t now_ms,
+		       struct observation *ret_observation);
 
 struct reconciler_summary {
 	uint32_t desired, programmed, pending, rejected, adopted, foreign;
 	int64_t capacity, free; /* in entries; -1: not known */
 	uint64_t lag_ms;	/* how long the oldest wish waits to be programmed */
 };
-void reconciler_summarize(const struct reconciler *r, uint64_t now_ms, struct reconciler_summary *ret_summary);
+void reconciler_summarize(const struct reconciler *r, uint64_t now_ms,
+			  struct reconciler_summary *ret_summary);
 /* Each nexthop that a flow is to go or goes to. */
-void reconciler_nexthops(const struct reconciler *r, void (*fn)(const struct ip_addr *nexthop, void *arg), void *arg);
+void reconciler_nexthops(const struct reconciler *r,
+			 void (*fn)(const struct ip_addr *nexthop, void *arg), void *arg);

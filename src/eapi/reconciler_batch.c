@@ -17,19 +17,24 @@ static bool needs_delete(const struct rec_flow *f)
 {
 	if (f->busy || f->doubt || f->dry || !f->there)
 		return false;
-	/* A spoilt flow that is wanted is deleted by being written anew, unless that has to wait. */
-	return (f->known && !f->present) || f->purge || (f->spoilt && (!f->known || f->refusal != REFUSAL_NONE));
+	/* A spoilt flow that is wanted is deleted by being written anew, unless that has to wait.
+	 */
+	return (f->known && !f->present) || f->purge ||
+	       (f->spoilt && (!f->known || f->refusal != REFUSAL_NONE));
 }
 
 static bool needs_add(const struct reconciler *r, const struct rec_flow *f, uint64_t now_ms)
 {
 	const struct family_state *family = &r->family[f->tuple.family == AF_INET6];
 
-	if (!f->known || !f->present || f->busy || f->doubt || f->dry || f->expired || f->purge || f->nexthop.family == 0)
+	if (!f->known || !f->present || f->busy || f->doubt || f->dry || f->expired || f->purge ||
+	    f->nexthop.family == 0)
 		return false;
-	if (f->there && !f->spoilt && (!f->there_known || ip_addr_equal(&f->there_nexthop, &f->nexthop)))
+	if (f->there && !f->spoilt &&
+	    (!f->there_known || ip_addr_equal(&f->there_nexthop, &f->nexthop)))
 		return false;
-	if (f->refusal == REFUSAL_FLOW && (now_ms < f->retry_ms || f->refusals >= r->config->attempts))
+	if (f->refusal == REFUSAL_FLOW &&
+	    (now_ms < f->retry_ms || f->refusals >= r->config->attempts))
 		return false;
 	return family->streak < FAMILY_STREAK || now_ms >= family->until_ms;
 }
@@ -43,9 +48,11 @@ static int add_item(struct write_batch *b, const struct rec_flow *f, size_t from
 		return -ENOMEM;
 	}
 	b->item = list;
-	list[b->n++] = (struct batch_item){
-		.tuple = f->tuple, .from = from, .to = b->commands.n, .version = f->version, .nexthop = f->nexthop
-	};
+	list[b->n++] = (struct batch_item){ .tuple = f->tuple,
+					    .from = from,
+					    .to = b->commands.n,
+					    .version = f->version,
+					    .nexthop = f->nexthop };
 	return 0;
 }
 
@@ -79,19 +86,21 @@ static void set_wait(struct rec_flow *f, enum refusal refusal, const char *text)
 /* Adds the commands of one flow. False: it has to wait. */
 static bool add_flow(struct reconciler *r, struct rec_flow *f, struct write_batch *b)
 {
-	struct flow_target target = { .nexthop = f->nexthop, .idle_timeout_s = (rec_idle_ms(r, f) + 999) / 1000 };
+	struct flow_target target = { .nexthop = f->nexthop,
+				      .idle_timeout_s = (rec_idle_ms(r, f) + 999) / 1000 };
 	/* What is not listed may be there all the same: a model may hide it. */
 	bool deletes = f->there || !r->missing_is_error;
 	size_t from = b->commands.n;
 	char name[FLOW_NAME];
 	int x;
 
-	if (flow_text_action(r->config, f->tuple.family) == SWITCH_ACTION_L2 && !r->resolver.resolve(r->resolver.arg, &target)) {
+	if (flow_text_action(r->config, f->tuple.family) == SWITCH_ACTION_L2 &&
+	    !r->resolver.resolve(r->resolver.arg, &target)) {
 		set_wait(f, REFUSAL_NONE, "the switch does not know where the nexthop is");
 		return false;
 	}
-	x = flow_text_add(r->config, flow_name_format(r->prefix, &f->tuple, name), &f->tuple, &target, deletes,
-			  &b->commands);
+	x = flow_text_add(r->config, flow_name_format(r->prefix, &f->tuple, name), &f->tuple,
+			  &target, deletes, &b->commands);
 	if (x == -EOPNOTSUPP)
 		set_wait(f, REFUSAL_FLOW, "no action is configured for its address family");
 	else if (x < 0)
@@ -112,13 +121,15 @@ static uint32_t flows_there(const struct reconciler *r)
 	return n;
 }
 
-static void collect_adds(struct reconciler *r, uint32_t flows, uint64_t now_ms, struct write_batch *b)
+static void collect_adds(struct reconciler *r, uint32_t flows, uint64_t now_ms,
+			 struct write_batch *b)
 {
 	int64_t used = rec_used(r), limit = rec_limit(r);
 	uint32_t count = flows_there(r);
 	bool tried[2] = { false };
 
-	for (size_t i = 0; i < r->n && b->n < flows && b->commands.n + 16 <= r->config->batch_commands; i++) {
+	for (size_t i = 0;
+	     i < r->n && b->n < flows && b->commands.n + 16 <= r->config->batch_commands; i++) {
 		struct rec_flow *f = &r->flow[i];
 		struct family_state *family = rec_family(r, &f->tuple);
 		uint32_t entries = f->there ? 0 : rec_entries(r, &f->tuple);
@@ -128,7 +139,8 @@ static void collect_adds(struct reconciler *r, uint32_t flows, uint64_t now_ms, 
 		/* A family that was refused is tried with one flow. */
 		if (family->streak >= FAMILY_STREAK && tried[f->tuple.family == AF_INET6])
 			continue;
-		if (!f->there && (count >= r->config->max_flows || used + (int64_t)entries > limit)) {
+		if (!f->there &&
+		    (count >= r->config->max_flows || used + (int64_t)entries > limit)) {
 			set_wait(f, REFUSAL_FULL, "no resource left in the switch's table");
 			continue;
 		}
@@ -139,7 +151,8 @@ static void collect_adds(struct reconciler *r, uint32_t flows, uint64_t now_ms, 
 	}
 }
 
-bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms, struct write_batch *ret_batch)
+bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms,
+		     struct write_batch *ret_batch)
 {
 	struct write_batch b = { .kind = BATCH_DELETE };
 
@@ -163,7 +176,8 @@ bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms, stru
 	return true;
 }
 
-static void written(struct reconciler *r, struct rec_flow *f, const struct batch_item *item, uint64_t now_ms)
+static void written(struct reconciler *r, struct rec_flow *f, const struct batch_item *item,
+		    uint64_t now_ms)
 {
 	struct family_state *family = rec_family(r, &f->tuple);
 
@@ -191,11 +205,13 @@ static void deleted(struct rec_flow *f, uint64_t now_ms)
 }
 
 /* The flow that the failed command belongs to. What was done of it is half a flow. */
-static void culprit(struct reconciler *r, struct rec_flow *f, const struct write_batch *b, const struct batch_item *item,
-		    const struct batch_failure *failure, uint64_t now_ms)
+static void culprit(struct reconciler *r, struct rec_flow *f, const struct write_batch *b,
+		    const struct batch_item *item, const struct batch_failure *failure,
+		    uint64_t now_ms)
 {
 	struct family_state *family = rec_family(r, &f->tuple);
-	bool missing = failure->at == item->from && (b->kind == BATCH_DELETE || item->deletes) && failure->code != CODE_UNAUTHORIZED;
+	bool missing = failure->at == item->from && (b->kind == BATCH_DELETE || item->deletes) &&
+		       failure->code != CODE_UNAUTHORIZED;
 	uint64_t wait = FAMILY_MS;
 
 	f->changed_ms = now_ms;
@@ -218,8 +234,8 @@ static void culprit(struct reconciler *r, struct rec_flow *f, const struct write
 	snprintf(family->text, sizeof(family->text), "%s", f->text);
 }
 
-static void settle_item(struct reconciler *r, struct rec_flow *f, const struct write_batch *b, const struct batch_item *item,
-			enum batch_outcome outcome, uint64_t now_ms)
+static void settle_item(struct reconciler *r, struct rec_flow *f, const struct write_batch *b,
+			const struct batch_item *item, enum batch_outcome outcome, uint64_t now_ms)
 {
 	switch (outcome) {
 	case BATCH_DONE:

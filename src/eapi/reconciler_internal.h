@@ -4,15 +4,15 @@
 #include "config/config.h"
 #include "eapi/reconciler.h"
 
-#define SETTLE_MS 3000	   /* what was written may be programmed later than it was accepted */
-#define LINGER_MS 60000	   /* a request without an answer may still be carried out this late */
-#define INACTIVE_MS 30000  /* an unknown flow that is not in hardware is kept this long */
-#define PROBE_MS 15000	   /* first wait before room is tried for again; doubles */
-#define PROBE_MAX_MS 600000
-#define REFUSED_MS 5000 /* first wait of a refused flow; doubles */
+#define SETTLE_MS      3000  /* what was written may be programmed later than it was accepted */
+#define LINGER_MS      60000 /* a request without an answer may still be carried out this late */
+#define INACTIVE_MS    30000 /* an unknown flow that is not in hardware is kept this long */
+#define PROBE_MS       15000 /* first wait before room is tried for again; doubles */
+#define PROBE_MAX_MS   600000
+#define REFUSED_MS     5000 /* first wait of a refused flow; doubles */
 #define REFUSED_MAX_MS 600000
-#define FAMILY_STREAK 3	      /* refusals in a row that tell of the address family, not of the flow */
-#define FAMILY_MS 60000
+#define FAMILY_STREAK  3 /* refusals in a row that tell of the address family, not of the flow */
+#define FAMILY_MS      60000
 
 /* After so many repairs the model, and not the flow, is taken for what is wrong. */
 #define MISMATCHES_MAX 3
@@ -34,7 +34,7 @@ struct rec_flow {
 	bool there;
 	bool there_known; /* its nexthop is known */
 	struct ip_addr there_nexthop;
-	bool read; /* seen in a reading since it was written */
+	bool read;	 /* seen in a reading since it was written */
 	bool programmed; /* it was so at some time since it was written */
 	bool spoilt;	 /* half-written or not what its name says */
 	bool purge;	 /* rejected or expired: its leftover is to be deleted */
@@ -93,7 +93,8 @@ struct reconciler {
 
 /* reconciler.c */
 struct rec_flow *rec_find(const struct reconciler *r, const struct tuple *t);
-struct rec_flow *rec_flow_get(struct reconciler *r, const struct tuple *t); /* NULL: no memory, or too many */
+struct rec_flow *rec_flow_get(struct reconciler *r,
+			      const struct tuple *t); /* NULL: no memory, or too many */
 void rec_remove(struct reconciler *r, size_t position);
 uint32_t rec_idle_ms(const struct reconciler *r, const struct rec_flow *f);
 void rec_refuse(struct rec_flow *f, enum refusal refusal, const char *text, uint64_t now_ms);

@@ -22,7 +22,8 @@ static bool settled(const struct reading_pass *p, const struct rec_flow *f)
 	return f->changed_ms == 0 || p->begin_ms >= f->changed_ms + SETTLE_MS;
 }
 
-/* The switch ends a flow whose counter stood still. Without counters nothing is known to have ended. */
+/* The switch ends a flow whose counter stood still. Without counters nothing is known to have
+ * ended. */
 static bool may_have_expired(const struct reading_pass *p, const struct rec_flow *f)
 {
 	uint64_t idle = rec_idle_ms(p->r, f);
@@ -31,7 +32,8 @@ static bool may_have_expired(const struct reading_pass *p, const struct rec_flow
 	       p->now_ms + p->r->config->poll_interval_ms * 2 >= f->moved_ms + idle;
 }
 
-static void read_counters(const struct reading_pass *p, struct rec_flow *f, const struct flow_reading *seen)
+static void read_counters(const struct reading_pass *p, struct rec_flow *f,
+			  const struct flow_reading *seen)
 {
 	if (!seen->has_counters)
 		return;
@@ -42,15 +44,18 @@ static void read_counters(const struct reading_pass *p, struct rec_flow *f, cons
 	f->bytes = seen->bytes;
 }
 
-static void read_nexthop(const struct reading_pass *p, struct rec_flow *f, const struct flow_reading *seen)
+static void read_nexthop(const struct reading_pass *p, struct rec_flow *f,
+			 const struct flow_reading *seen)
 {
 	struct reconciler *r = p->r;
 	struct ip_addr nexthop = seen->nexthop;
 	bool known = seen->has_nexthop;
 
 	if (!known && seen->mac[0] && seen->interface[0])
-		known = r->resolver.nexthop(r->resolver.arg, f->tuple.family, seen->mac, seen->interface, &nexthop);
-	if (known && f->there_known && !ip_addr_equal(&nexthop, &f->there_nexthop) && f->mismatches++ >= MISMATCHES_MAX)
+		known = r->resolver.nexthop(r->resolver.arg, f->tuple.family, seen->mac,
+					    seen->interface, &nexthop);
+	if (known && f->there_known && !ip_addr_equal(&nexthop, &f->there_nexthop) &&
+	    f->mismatches++ >= MISMATCHES_MAX)
 		return;
 	if (known) {
 		f->dirty |= !f->there_known || !ip_addr_equal(&nexthop, &f->there_nexthop);
@@ -66,10 +71,12 @@ static void read_nexthop(const struct reading_pass *p, struct rec_flow *f, const
 
 static bool is_room(const char *text)
 {
-	return strcasestr(text, "resource") || strcasestr(text, "insufficient") || strcasestr(text, "full") || text[0] == '\0';
+	return strcasestr(text, "resource") || strcasestr(text, "insufficient") ||
+	       strcasestr(text, "full") || text[0] == '\0';
 }
 
-static void read_rejected(struct reading_pass *p, struct rec_flow *f, const struct flow_reading *seen)
+static void read_rejected(struct reading_pass *p, struct rec_flow *f,
+			  const struct flow_reading *seen)
 {
 	bool room = is_room(seen->text);
 
@@ -79,7 +86,8 @@ static void read_rejected(struct reading_pass *p, struct rec_flow *f, const stru
 		return;
 	f->purge = true;
 	if (f->known)
-		rec_refuse(f, room ? REFUSAL_FULL : REFUSAL_FLOW, seen->text[0] ? seen->text : "rejected", p->now_ms);
+		rec_refuse(f, room ? REFUSAL_FULL : REFUSAL_FLOW,
+			   seen->text[0] ? seen->text : "rejected", p->now_ms);
 	p->full |= room;
 }
 
@@ -95,7 +103,8 @@ static void read_inactive(struct reading_pass *p, struct rec_flow *f)
 	/* It was found, not written, and nobody knows what is in it: half of it, perhaps. */
 	if (f->known && f->present && !f->there_known && p->now_ms - f->inactive_ms >= SETTLE_MS)
 		f->spoilt = true;
-	/* An expired leftover of before our time. It carries nothing; one that waits for its nexthop would be active by now. */
+	/* An expired leftover of before our time. It carries nothing; one that waits for its
+	 * nexthop would be active by now. */
 	if (!f->known && p->r->attached && p->now_ms - f->inactive_ms >= INACTIVE_MS)
 		f->purge = true;
 }
@@ -104,7 +113,8 @@ static void read_status(struct reading_pass *p, struct rec_flow *f, const struct
 {
 	enum flow_status status = seen->status;
 
-	/* Listed without a word about its state: models before and after this one do that with flows in hardware. */
+	/* Listed without a word about its state: models before and after this one do that with
+	 * flows in hardware. */
 	if (status == FLOW_STATUS_UNKNOWN && seen->text[0] == '\0')
 		status = FLOW_STATUS_PROGRAMMED;
 	if (f->status != status || strcmp(f->text, seen->text) != 0)
@@ -153,7 +163,8 @@ static int read_flow(struct reading_pass *p, const struct flow_reading *seen)
 	read_nexthop(p, f, seen);
 	read_counters(p, f, seen);
 	read_status(p, f, seen);
-	/* The request may have ended in the middle of it: only what is in hardware is certainly whole. */
+	/* The request may have ended in the middle of it: only what is in hardware is certainly
+	 * whole. */
 	if (doubt && f->known && f->present && f->status != FLOW_STATUS_PROGRAMMED)
 		f->spoilt = true;
 	return 0;
@@ -190,12 +201,12 @@ static void read_missing(struct reading_pass *p, struct rec_flow *f)
 		lose(p, f);
 }
 
-/* An entry that nobody asks for and that is in no switch. It stays as long as a request may still bring it back, so that it is then
- * known for what it is, and until its absence was reported. */
+/* An entry that nobody asks for and that is in no switch. It stays as long as a request may still
+ * bring it back, so that it is then known for what it is, and until its absence was reported. */
 static bool may_forget(const struct reading_pass *p, const struct rec_flow *f)
 {
-	return !f->present && !f->there && !f->busy && !f->doubt && !f->dirty && f->changed_ms < p->begin_ms &&
-	       p->now_ms >= f->linger_ms;
+	return !f->present && !f->there && !f->busy && !f->doubt && !f->dirty &&
+	       f->changed_ms < p->begin_ms && p->now_ms >= f->linger_ms;
 }
 
 static void sweep(struct reading_pass *p)
@@ -212,7 +223,8 @@ static void sweep(struct reading_pass *p)
 	}
 }
 
-/* Everything of ours left the hardware at once: somebody shut DirectFlow down. That is put right, ever more slowly. */
+/* Everything of ours left the hardware at once: somebody shut DirectFlow down. That is put right,
+ * ever more slowly. */
 static void nudge_if_shut(struct reading_pass *p)
 {
 	struct reconciler *r = p->r;
@@ -229,9 +241,12 @@ static void nudge_if_shut(struct reading_pass *p)
 	r->nudge_ms = p->now_ms;
 }
 
-int reconciler_read(struct reconciler *r, const struct reading *reading, uint64_t begin_ms, uint64_t now_ms)
+int reconciler_read(struct reconciler *r, const struct reading *reading, uint64_t begin_ms,
+		    uint64_t now_ms)
 {
-	struct reading_pass p = { .r = r, .reading = reading, .begin_ms = begin_ms, .now_ms = now_ms };
+	struct reading_pass p = {
+		.r = r, .reading = reading, .begin_ms = begin_ms, .now_ms = now_ms
+	};
 	int x;
 
 	r->wants_text = false;

@@ -36,7 +36,8 @@ static enum observation_state state_there(const struct rec_flow *f)
 	return OBSERVED_PENDING;
 }
 
-static enum observation_state state_wished(const struct reconciler *r, const struct rec_flow *f, uint64_t now_ms, const char **ret_text)
+static enum observation_state state_wished(const struct reconciler *r, const struct rec_flow *f,
+					   uint64_t now_ms, const char **ret_text)
 {
 	const struct family_state *family = &r->family[f->tuple.family == AF_INET6];
 
@@ -45,7 +46,8 @@ static enum observation_state state_wished(const struct reconciler *r, const str
 		*ret_text = "its idle timeout passed in the switch";
 		return OBSERVED_ABSENT;
 	}
-	if (f->there && !f->spoilt && (!f->there_known || ip_addr_equal(&f->there_nexthop, &f->nexthop)))
+	if (f->there && !f->spoilt &&
+	    (!f->there_known || ip_addr_equal(&f->there_nexthop, &f->nexthop)))
 		return state_there(f);
 	if (f->there && !f->spoilt && f->refusal == REFUSAL_NONE) {
 		*ret_text = "to be moved";
@@ -65,8 +67,8 @@ static enum observation_state state_wished(const struct reconciler *r, const str
 }
 
 /* False: there is nothing to be said of this flow. */
-static bool state_of(const struct reconciler *r, const struct rec_flow *f, uint64_t now_ms, enum observation_state *ret_state,
-		     const char **ret_text)
+static bool state_of(const struct reconciler *r, const struct rec_flow *f, uint64_t now_ms,
+		     enum observation_state *ret_state, const char **ret_text)
 {
 	if (f->known && f->present) {
 		*ret_state = state_wished(r, f, now_ms, ret_text);
@@ -79,10 +81,12 @@ static bool state_of(const struct reconciler *r, const struct rec_flow *f, uint6
 	}
 	*ret_state = OBSERVED_ADOPTED;
 	return f->there && !f->spoilt && !f->purge &&
-	       (f->status == FLOW_STATUS_PROGRAMMED || f->status == FLOW_STATUS_PENDING || f->status == FLOW_STATUS_UNKNOWN);
+	       (f->status == FLOW_STATUS_PROGRAMMED || f->status == FLOW_STATUS_PENDING ||
+		f->status == FLOW_STATUS_UNKNOWN);
 }
 
-bool reconciler_report(struct reconciler *r, bool all, size_t *position, uint64_t now_ms, struct observation *ret_observation)
+bool reconciler_report(struct reconciler *r, bool all, size_t *position, uint64_t now_ms,
+		       struct observation *ret_observation)
 {
 	for (; *position < r->n; (*position)++) {
 		struct rec_flow *f = &r->flow[*position];
@@ -104,7 +108,8 @@ bool reconciler_report(struct reconciler *r, bool all, size_t *position, uint64_
 	return false;
 }
 
-void reconciler_summarize(const struct reconciler *r, uint64_t now_ms, struct reconciler_summary *ret_summary)
+void reconciler_summarize(const struct reconciler *r, uint64_t now_ms,
+			  struct reconciler_summary *ret_summary)
 {
 	struct reconciler_summary s = { .foreign = r->foreign, .capacity = -1, .free = -1 };
 	int64_t limit = rec_limit(r), used = rec_used(r);
@@ -121,7 +126,8 @@ void reconciler_summarize(const struct reconciler *r, uint64_t now_ms, struct re
 		s.pending += state == OBSERVED_PENDING || state == OBSERVED_ACCEPTED;
 		s.rejected += state == OBSERVED_REJECTED;
 		s.adopted += state == OBSERVED_ADOPTED;
-		if (f->known && f->present && (state == OBSERVED_PENDING || state == OBSERVED_ACCEPTED) &&
+		if (f->known && f->present &&
+		    (state == OBSERVED_PENDING || state == OBSERVED_ACCEPTED) &&
 		    now_ms - f->wish_ms > s.lag_ms)
 			s.lag_ms = now_ms - f->wish_ms;
 	}

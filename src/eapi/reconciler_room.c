@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "eapi/reconciler_internal.h"
 
-/* How much of ours fits into the table: the configured capacity, what was learned when flows were rejected, and what the TCAM's text
- * says. Nobody tells when others free entries, so room beyond what was learned is tried for now and then: one entry, and twice as many
- * each time that it worked. */
+/* How much of ours fits into the table: the configured capacity, what was learned when flows were
+ * rejected, and what the TCAM's text says. Nobody tells when others free entries, so room beyond
+ * what was learned is tried for now and then: one entry, and twice as many each time that it
+ * worked. */
 
 uint32_t rec_entries(const struct reconciler *r, const struct tuple *t)
 {
@@ -63,7 +64,9 @@ void rec_room_fits(struct reconciler *r, uint64_t now_ms)
 {
 	struct room *room = &r->room;
 
-	if (room->learned < 0 || in_hardware(r) + (int64_t)r->config->ipv6_entries - 1 < room->learned || now_ms < room->probe_ms)
+	if (room->learned < 0 ||
+	    in_hardware(r) + (int64_t)r->config->ipv6_entries - 1 < room->learned ||
+	    now_ms < room->probe_ms)
 		return;
 	room->learned += room->step;
 	if (room->step < 1024)

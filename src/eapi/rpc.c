@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <string.h>
 
-bool rpc_request(const struct rpc_options *o, uint64_t id, const struct commands *c, struct strbuf *b)
+bool rpc_request(const struct rpc_options *o, uint64_t id, const struct commands *c,
+		 struct strbuf *b)
 {
 	const char *version = o->config->api_version;
 	bool number = version[0] >= '0' && version[0] <= '9' && version[1] == '\0';
 
-	strbuf_addf(b, "{\"jsonrpc\":\"2.0\",\"method\":\"runCmds\",\"id\":\"fp-%llu\",\"params\":{\"version\":",
+	strbuf_addf(b,
+		    "{\"jsonrpc\":\"2.0\",\"method\":\"runCmds\",\"id\":\"fp-%llu\",\"params\":{"
+		    "\"version\":",
 		    (unsigned long long)id);
 	if (number)
 		strbuf_adds(b, version);
@@ -52,7 +55,8 @@ static int64_t place_in(const char *message)
 {
 	unsigned long long at, of;
 
-	if (!message || sscanf(message, "CLI command %10llu of %10llu ", &at, &of) != 2 || at < 1 || at > of)
+	if (!message || sscanf(message, "CLI command %10llu of %10llu ", &at, &of) != 2 || at < 1 ||
+	    at > of)
 		return -1;
 	return (int64_t)at - 1;
 }
@@ -60,7 +64,8 @@ static int64_t place_in(const char *message)
 static const char *first_error(struct json_object *data)
 {
 	size_t n = data ? json_object_array_length(data) : 0;
-	struct json_object *errors = n ? eapi_json_get(json_object_array_get_idx(data, n - 1), "errors") : NULL;
+	struct json_object *errors =
+		n ? eapi_json_get(json_object_array_get_idx(data, n - 1), "errors") : NULL;
 
 	if (!json_object_is_type(errors, json_type_array) || json_object_array_length(errors) == 0)
 		return NULL;
@@ -90,7 +95,8 @@ static void read_error(struct json_object *error, size_t n_commands, struct rpc_
 		return; /* it contradicts itself */
 	if (n > 0)
 		place = (int64_t)n - 1;
-	/* Without data nobody can say that the commands before it were done, unless there are none. */
+	/* Without data nobody can say that the commands before it were done, unless there are none.
+	 */
 	if (place < 0 || (size_t)place >= n_commands || (n == 0 && place > 0))
 		return;
 	a->outcome = RPC_FAILED;
@@ -103,7 +109,8 @@ static void read_duration(struct rpc_answer *a)
 	size_t n = json_object_array_length(a->results);
 
 	for (size_t i = 0; i < n; i++) {
-		struct json_object *meta = eapi_json_get(json_object_array_get_idx(a->results, i), "_meta");
+		struct json_object *meta =
+			eapi_json_get(json_object_array_get_idx(a->results, i), "_meta");
 		double d;
 
 		if (eapi_json_double(eapi_json_get(meta, "execDuration"), &d) && d >= 0 && d < 3600)
@@ -111,7 +118,8 @@ static void read_duration(struct rpc_answer *a)
 	}
 }
 
-void rpc_parse(const char *text, size_t len, uint64_t id, size_t n_commands, struct rpc_answer *ret_answer)
+void rpc_parse(const char *text, size_t len, uint64_t id, size_t n_commands,
+	       struct rpc_answer *ret_answer)
 {
 	struct rpc_answer *a = ret_answer;
 	struct json_object *result, *error;
@@ -122,7 +130,8 @@ void rpc_parse(const char *text, size_t len, uint64_t id, size_t n_commands, str
 	*a = (struct rpc_answer){ .outcome = RPC_UNKNOWN };
 	r = eapi_json_parse(text, len, &a->whole);
 	if (r < 0) {
-		set_message(a, r == -E2BIG ? "its answer is too large or too deep" : "its answer is not JSON");
+		set_message(a, r == -E2BIG ? "its answer is too large or too deep"
+					   : "its answer is not JSON");
 		return;
 	}
 	snprintf(expected, sizeof(expected), "fp-%llu", (unsigned long long)id);

@@ -7,7 +7,8 @@
 
 static void arm(struct seam *s, uint64_t ms)
 {
-	struct timeval tv = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
+			      .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
 
 	evtimer_add(s->timer, &tv);
 }
@@ -58,7 +59,8 @@ static void complain(struct seam *s, const struct varlink_reply *r)
 	char text[320], name[80], reason[160];
 
 	eapi_clean_text(r->error, name, sizeof(name));
-	snprintf(text, sizeof(text), "flowpind answers %s: %s", name, reason_of(r, reason, sizeof(reason)));
+	snprintf(text, sizeof(text), "flowpind answers %s: %s", name,
+		 reason_of(r, reason, sizeof(reason)));
 	seam_lost(s, text);
 }
 
@@ -86,7 +88,8 @@ static void on_ask(const struct varlink_reply *r, void *arg)
 		seam_take_question(s, r->params);
 }
 
-static int open_stream(struct seam *s, const char *method, void (*reply)(const struct varlink_reply *r, void *arg),
+static int open_stream(struct seam *s, const char *method,
+		       void (*reply)(const struct varlink_reply *r, void *arg),
 		       struct varlink **ret_varlink)
 {
 	struct varlink_callbacks cb = { .reply = reply, .lost = on_lost, .arg = s };
@@ -105,7 +108,8 @@ static void on_attached(struct seam *s, const struct varlink_reply *r)
 	const char *instance = eapi_json_text(eapi_json_get(r->params, "instance"));
 	const char *prefix = eapi_json_text(eapi_json_get(r->params, "prefix"));
 
-	if (!instance || !prefix || strncmp(prefix, "fp-", 3) != 0 || strlen(prefix) >= CONFIG_PREFIX_MAX) {
+	if (!instance || !prefix || strncmp(prefix, "fp-", 3) != 0 ||
+	    strlen(prefix) >= CONFIG_PREFIX_MAX) {
 		seam_lost(s, "flowpind's answer to Attach is not understood");
 		return;
 	}
@@ -134,7 +138,8 @@ static void on_reply(const struct varlink_reply *r, void *arg)
 	s->call = CALL_NONE;
 	if (r->error && call != CALL_ATTACH && strcmp(r->error, SEAM_INTERFACE "Unknown") == 0) {
 		/* flowpind left out what it does not know, and took the rest. */
-		log_debug("switch %s: flowpind: %s", agent_config(s->agent)->name, reason_of(r, text, sizeof(text)));
+		log_debug("switch %s: flowpind: %s", agent_config(s->agent)->name,
+			  reason_of(r, text, sizeof(text)));
 		seam_pump(s);
 	} else if (r->error)
 		complain(s, r);
@@ -156,13 +161,15 @@ static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg
 		return;
 	r = varlink_connect(s->base, s->path, &cb, &s->main);
 	if (r < 0) {
-		snprintf(text, sizeof(text), "flowpind cannot be reached at %.90s: %.40s", s->path, strerror(-r));
+		snprintf(text, sizeof(text), "flowpind cannot be reached at %.90s: %.40s", s->path,
+			 strerror(-r));
 		seam_lost(s, text);
 		return;
 	}
 	strbuf_adds(&params, "{\"switch\":");
 	strbuf_add_json(&params, agent_config(s->agent)->name);
-	strbuf_addf(&params, ",\"api\":%d,\"config_digest\":\"%s\"}", SEAM_API, switch_config_digest(agent_config(s->agent), digest));
+	strbuf_addf(&params, ",\"api\":%d,\"config_digest\":\"%s\"}", SEAM_API,
+		    switch_config_digest(agent_config(s->agent), digest));
 	s->call = CALL_ATTACH;
 	if (varlink_call(s->main, SEAM_INTERFACE "Attach", &params, false) < 0)
 		seam_lost(s, "out of memory");
@@ -172,7 +179,8 @@ static void on_read_done(void *arg)
 {
 	struct seam *s = arg;
 
-	/* A report under way begins again: flows may have changed their places. What it named is named. */
+	/* A report under way begins again: flows may have changed their places. What it named is
+	 * named. */
 	s->full = true;
 	s->full_at = 0;
 	seam_pump(s);
@@ -214,9 +222,11 @@ static void on_answered(struct lookup *l, void *arg)
 int seam_new(struct event_base *base, const char *path, struct agent *agent, struct seam **ret_seam)
 {
 	_cleanup_(seam_freep) struct seam *s = calloc(1, sizeof(*s));
-	struct agent_callbacks cb = {
-		.read_done = on_read_done, .changed = on_changed, .health = on_health, .answered = on_answered, .arg = s
-	};
+	struct agent_callbacks cb = { .read_done = on_read_done,
+				      .changed = on_changed,
+				      .health = on_health,
+				      .answered = on_answered,
+				      .arg = s };
 
 	if (!s)
 		return -ENOMEM;

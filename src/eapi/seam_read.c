@@ -19,7 +19,8 @@ static bool read_tuple(struct json_object *o, struct tuple *ret_tuple)
 	struct ip_addr src, dst;
 	int64_t sport, dport;
 
-	if (!proto || !read_addr(o, "src", &src) || !read_addr(o, "dst", &dst) || src.family != dst.family ||
+	if (!proto || !read_addr(o, "src", &src) || !read_addr(o, "dst", &dst) ||
+	    src.family != dst.family ||
 	    !eapi_json_int(eapi_json_get(o, "sport"), 0, UINT16_MAX, &sport) ||
 	    !eapi_json_int(eapi_json_get(o, "dport"), 0, UINT16_MAX, &dport))
 		return false;
@@ -39,7 +40,8 @@ static bool read_wish(struct json_object *o, struct wish *ret_wish)
 	struct wish w = { 0 };
 	int64_t idle = 0;
 
-	if (!read_tuple(eapi_json_get(o, "tuple"), &w.tuple) || !json_object_is_type(present, json_type_boolean) ||
+	if (!read_tuple(eapi_json_get(o, "tuple"), &w.tuple) ||
+	    !json_object_is_type(present, json_type_boolean) ||
 	    !eapi_json_int(eapi_json_get(o, "version"), 0, INT64_MAX, &w.version))
 		return false;
 	w.present = json_object_get_boolean(present);
@@ -54,12 +56,14 @@ void seam_take_wishes(struct seam *s, struct json_object *params)
 {
 	const char *kind = eapi_json_text(eapi_json_get(params, "kind"));
 	struct json_object *wishes = eapi_json_get(params, "wishes");
-	size_t n = json_object_is_type(wishes, json_type_array) ? json_object_array_length(wishes) : 0;
+	size_t n =
+		json_object_is_type(wishes, json_type_array) ? json_object_array_length(wishes) : 0;
 	struct reconciler *r = agent_reconciler(s->agent);
 	uint64_t now = clock_now_ms();
 	uint32_t dropped;
 
-	if (!kind || !eapi_json_int(eapi_json_get(params, "serial"), INT64_MIN, INT64_MAX, &s->serial)) {
+	if (!kind ||
+	    !eapi_json_int(eapi_json_get(params, "serial"), INT64_MIN, INT64_MAX, &s->serial)) {
 		seam_lost(s, "flowpind's wishes are not understood");
 		return;
 	}
@@ -68,9 +72,11 @@ void seam_take_wishes(struct seam *s, struct json_object *params)
 	for (size_t i = 0; i < n; i++) {
 		struct wish w;
 
-		if ((!read_wish(json_object_array_get_idx(wishes, i), &w) || reconciler_wish(r, &w, now) < 0) &&
+		if ((!read_wish(json_object_array_get_idx(wishes, i), &w) ||
+		     reconciler_wish(r, &w, now) < 0) &&
 		    log_limit_pass(&s->limit, now, &dropped))
-			log_warning("switch %s: a wish of flowpind could not be taken", agent_config(s->agent)->name);
+			log_warning("switch %s: a wish of flowpind could not be taken",
+				    agent_config(s->agent)->name);
 	}
 	if (strcmp(kind, "end") == 0)
 		reconciler_snapshot_end(r);
@@ -82,8 +88,10 @@ void seam_take_wishes(struct seam *s, struct json_object *params)
 /* A question that cannot be taken is answered at once: flowpind waits for the answer. */
 void seam_take_question(struct seam *s, struct json_object *params)
 {
-	struct json_object *tuples = eapi_json_get(params, "tuples"), *ages = eapi_json_get(params, "ages_ms");
-	size_t n = json_object_is_type(tuples, json_type_array) ? json_object_array_length(tuples) : 0;
+	struct json_object *tuples = eapi_json_get(params, "tuples"),
+			   *ages = eapi_json_get(params, "ages_ms");
+	size_t n =
+		json_object_is_type(tuples, json_type_array) ? json_object_array_length(tuples) : 0;
 	_cleanup_(lookup_freep) struct lookup *l = NULL;
 	uint64_t now = clock_now_ms();
 	int64_t question;

@@ -11,8 +11,10 @@ static void add_tuple(struct strbuf *b, const struct tuple *t)
 	char src[IP_ADDR_TEXT], dst[IP_ADDR_TEXT];
 	const char *proto = proto_name(t->proto);
 
-	strbuf_addf(b, "{\"protocol\":\"%s\",\"src\":\"%s\",\"sport\":%u,\"dst\":\"%s\",\"dport\":%u}", proto ? proto : "",
-		    ip_addr_format(&s, src), t->sport, ip_addr_format(&d, dst), t->dport);
+	strbuf_addf(b,
+		    "{\"protocol\":\"%s\",\"src\":\"%s\",\"sport\":%u,\"dst\":\"%s\",\"dport\":%u}",
+		    proto ? proto : "", ip_addr_format(&s, src), t->sport, ip_addr_format(&d, dst),
+		    t->dport);
 }
 
 static void add_text(struct strbuf *b, const char *key, const char *text)
@@ -102,7 +104,8 @@ static void add_nexthops(struct strbuf *b, const struct watch *w)
 	for (size_t i = 0; i < w->n_nexthops && b->len < SEAM_MESSAGE; i++) {
 		const struct watched_nexthop *h = &w->nexthop[i];
 
-		strbuf_addf(b, "%s{\"address\":\"%s\"", first ? "" : ",", ip_addr_format(&h->addr, addr));
+		strbuf_addf(b, "%s{\"address\":\"%s\"", first ? "" : ",",
+			    ip_addr_format(&h->addr, addr));
 		add_text(b, "interface", h->interface);
 		strbuf_addf(b, ",\"alive\":%s,\"named\":[", h->alive ? "true" : "false");
 		add_named(b, w, &h->addr);
@@ -146,11 +149,13 @@ static void add_observation(struct strbuf *b, const struct observation *o, bool 
 
 	strbuf_adds(b, first ? "{\"tuple\":" : ",{\"tuple\":");
 	add_tuple(b, &o->tuple);
-	strbuf_addf(b, ",\"version\":%lld,\"state\":\"%s\"", (long long)o->version, observation_state_name(o->state));
+	strbuf_addf(b, ",\"version\":%lld,\"state\":\"%s\"", (long long)o->version,
+		    observation_state_name(o->state));
 	add_text(b, "nexthop", ip_addr_format(&o->nexthop, nexthop));
 	add_text(b, "text", o->text);
 	if (o->has_counters)
-		strbuf_addf(b, ",\"packets\":%llu,\"bytes\":%llu", (unsigned long long)o->packets, (unsigned long long)o->bytes);
+		strbuf_addf(b, ",\"packets\":%llu,\"bytes\":%llu", (unsigned long long)o->packets,
+			    (unsigned long long)o->bytes);
 	strbuf_adds(b, "}");
 }
 

@@ -23,7 +23,8 @@ static int check_file(int fd, const char *path, bool guarded, struct err *e)
 	if (guarded)
 		return 0;
 	if (st.st_mode & 077)
-		return err_set(e, -EPERM, "%s can be read by others than its owner: chmod 0600 %s", path, path);
+		return err_set(e, -EPERM, "%s can be read by others than its owner: chmod 0600 %s",
+			       path, path);
 	if (st.st_uid != geteuid() && st.st_uid != 0)
 		return err_set(e, -EPERM, "%s belongs to another user", path);
 	return 0;
@@ -36,10 +37,12 @@ static int check_text(char *text, size_t n, const char *path, struct err *e)
 	if (text[0] == '\0')
 		return err_set(e, -EINVAL, "%s is empty", path);
 	if (n == SECRET_MAX - 1 && strlen(text) == n)
-		return err_set(e, -EINVAL, "%s: the first line is longer than %d bytes", path, SECRET_MAX - 2);
+		return err_set(e, -EINVAL, "%s: the first line is longer than %d bytes", path,
+			       SECRET_MAX - 2);
 	for (const char *p = text; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			return err_set(e, -EINVAL, "%s: a control character is in the first line", path);
+			return err_set(e, -EINVAL, "%s: a control character is in the first line",
+				       path);
 	return 0;
 }
 
@@ -53,7 +56,10 @@ int secret_read(const char *name, char ret_secret[SECRET_MAX], struct err *e)
 	int r;
 
 	if (guarded && (!directory || directory[0] != '/' || strchr(name, '/')))
-		return err_set(e, -ENOENT, "password-file %s is not an absolute path, and there is no $CREDENTIALS_DIRECTORY", name);
+		return err_set(e, -ENOENT,
+			       "password-file %s is not an absolute path, and there is no "
+			       "$CREDENTIALS_DIRECTORY",
+			       name);
 	snprintf(path, sizeof(path), "%s%s%s", guarded ? directory : "", guarded ? "/" : "", name);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (guarded ? 0 : O_NOFOLLOW));
 	if (fd < 0)
@@ -62,7 +68,8 @@ int secret_read(const char *name, char ret_secret[SECRET_MAX], struct err *e)
 	if (r < 0)
 		return r;
 	n = read(fd, text, sizeof(text) - 1);
-	r = n < 0 ? err_set(e, -errno, "%s: %s", path, strerror(errno)) : check_text(text, (size_t)n, path, e);
+	r = n < 0 ? err_set(e, -errno, "%s: %s", path, strerror(errno))
+		  : check_text(text, (size_t)n, path, e);
 	if (r == 0)
 		memcpy(ret_secret, text, sizeof(text));
 	secret_wipe(text);

@@ -8,9 +8,11 @@
 #include "eapi/reading_internal.h"
 
 static const struct {
-	const char *prefix, *whole; /* in lower case; the shortest form that EOS takes, and the long one */
+	const char *prefix,
+		*whole; /* in lower case; the shortest form that EOS takes, and the long one */
 } kinds[] = {
-	{ "et", "Ethernet" }, { "po", "Port-Channel" }, { "vl", "Vlan" }, { "ma", "Management" }, { "lo", "Loopback" },
+	{ "et", "Ethernet" },	{ "po", "Port-Channel" }, { "vl", "Vlan" },
+	{ "ma", "Management" }, { "lo", "Loopback" },
 };
 
 const char *interface_normalize(const char *name, char *buf)
@@ -21,8 +23,8 @@ const char *interface_normalize(const char *name, char *buf)
 		n++;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		/* "Et", "Eth", "Ethernet": any beginning of the long form. */
-		if (n < 2 || n > strlen(kinds[i].whole) || strncasecmp(name, kinds[i].whole, n) != 0 ||
-		    !isdigit((unsigned char)name[n]))
+		if (n < 2 || n > strlen(kinds[i].whole) ||
+		    strncasecmp(name, kinds[i].whole, n) != 0 || !isdigit((unsigned char)name[n]))
 			continue;
 		snprintf(buf, INTERFACE_NAME, "%s", kinds[i].whole);
 		eapi_clean_text(name + n, buf + strlen(buf), INTERFACE_NAME - strlen(buf));
@@ -41,8 +43,8 @@ uint16_t interface_vlan(const char *name)
 }
 
 /* A member of the model itself, or of its VRFs, all of them. */
-static bool each_list(struct json_object *model, const char *key, bool (*fn)(struct topology *t, struct json_object *o),
-		      struct topology *t)
+static bool each_list(struct json_object *model, const char *key,
+		      bool (*fn)(struct topology *t, struct json_object *o), struct topology *t)
 {
 	struct json_object *vrfs = eapi_json_get(model, "vrfs"), *list = eapi_json_get(model, key);
 
@@ -74,7 +76,8 @@ static bool add_neighbours(struct topology *t, struct json_object *list)
 		struct neighbour new = { 0 };
 		char word[INTERFACE_NAME];
 
-		if (!addr || !mac || !interface || reading_parse_addr(addr, &new.addr) < 0 || mac_parse(mac, new.mac) < 0)
+		if (!addr || !mac || !interface || reading_parse_addr(addr, &new.addr) < 0 ||
+		    mac_parse(mac, new.mac) < 0)
 			continue;
 		/* "Vlan10, Ethernet3", and "Vlan10, not learned". */
 		eapi_clean_text(interface, word, sizeof(word));
@@ -134,7 +137,8 @@ static bool add_macs(struct topology *t, struct json_object *list)
 
 bool topology_read_macs(struct topology *t, struct json_object *model)
 {
-	struct json_object *list = eapi_json_get(eapi_json_get(model, "unicastTable"), "tableEntries");
+	struct json_object *list =
+		eapi_json_get(eapi_json_get(model, "unicastTable"), "tableEntries");
 
 	if (!list)
 		list = eapi_json_get(model, "tableEntries");
@@ -222,7 +226,8 @@ const char *topology_place(const struct topology *t, const struct neighbour *n)
 	return n->port[0] ? n->port : NULL;
 }
 
-const struct neighbour *topology_neighbour_by_mac(const struct topology *t, uint8_t family, const char *mac, const char *interface)
+const struct neighbour *topology_neighbour_by_mac(const struct topology *t, uint8_t family,
+						  const char *mac, const char *interface)
 {
 	const struct neighbour *found = NULL;
 
@@ -230,9 +235,11 @@ const struct neighbour *topology_neighbour_by_mac(const struct topology *t, uint
 		const struct neighbour *n = &t->neighbour[i];
 		const char *place = topology_place(t, n);
 
-		if (n->addr.family != family || strcmp(n->mac, mac) != 0 || ip_addr_is_linklocal(&n->addr))
+		if (n->addr.family != family || strcmp(n->mac, mac) != 0 ||
+		    ip_addr_is_linklocal(&n->addr))
 			continue;
-		if (strcmp(n->interface, interface) != 0 && (!place || strcmp(place, interface) != 0))
+		if (strcmp(n->interface, interface) != 0 &&
+		    (!place || strcmp(place, interface) != 0))
 			continue;
 		if (found) /* two addresses on one machine: no telling */
 			return NULL;

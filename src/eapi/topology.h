@@ -6,11 +6,12 @@
 #include "base/addr.h"
 #include "eapi/json.h"
 
-/* What a switch says of its surroundings: routes, neighbours, MAC table, interfaces. Parsed from eAPI models, tolerant of unknown and
- * missing members. Interface names are the long ones ("Ethernet43", "Port-Channel1", "Vlan10"). */
+/* What a switch says of its surroundings: routes, neighbours, MAC table, interfaces. Parsed from
+ * eAPI models, tolerant of unknown and missing members. Interface names are the long ones
+ * ("Ethernet43", "Port-Channel1", "Vlan10"). */
 
 #define INTERFACE_NAME 64
-#define MAC_TEXT 18
+#define MAC_TEXT       18
 
 struct via {
 	struct ip_addr addr; /* family 0: on-link, or a tunnel */
@@ -27,7 +28,7 @@ struct neighbour {
 	struct ip_addr addr;
 	char mac[MAC_TEXT];
 	char interface[INTERFACE_NAME]; /* of layer 3 */
-	char port[INTERFACE_NAME];	/* where the switch says it is behind, "" where it does not */
+	char port[INTERFACE_NAME]; /* where the switch says it is behind, "" where it does not */
 };
 
 struct mac_entry {
@@ -53,12 +54,14 @@ struct topology {
 	bool has_macs, has_ports;
 };
 
-/* "Et43" and "ethernet43" -> "Ethernet43"; what is not known stays as it is, made printable. Writes INTERFACE_NAME bytes. */
+/* "Et43" and "ethernet43" -> "Ethernet43"; what is not known stays as it is, made printable. Writes
+ * INTERFACE_NAME bytes. */
 const char *interface_normalize(const char *name, char *buf);
 /* The VLAN of "Vlan10", 0 for other names. */
 uint16_t interface_vlan(const char *name);
 
-/* Each replaces its part of the topology. False: not such a model (the part is as it was), or no memory. */
+/* Each replaces its part of the topology. False: not such a model (the part is as it was), or no
+ * memory. */
 bool topology_read_neighbours(struct topology *t, uint8_t family, struct json_object *model);
 bool topology_read_macs(struct topology *t, struct json_object *model);
 bool topology_read_ports(struct topology *t, struct json_object *model);
@@ -66,17 +69,21 @@ void topology_clear(struct topology *t);
 
 const struct neighbour *topology_neighbour(const struct topology *t, const struct ip_addr *a);
 const struct port *topology_port(const struct topology *t, const char *name);
-/* The port or port-channel behind which a neighbour is: its own where it is routed. NULL: not known. */
+/* The port or port-channel behind which a neighbour is: its own where it is routed. NULL: not
+ * known. */
 const char *topology_place(const struct topology *t, const struct neighbour *n);
 /* The other way: the neighbour with this MAC address behind this interface or port, or NULL. */
-const struct neighbour *topology_neighbour_by_mac(const struct topology *t, uint8_t family, const char *mac, const char *interface);
+const struct neighbour *topology_neighbour_by_mac(const struct topology *t, uint8_t family,
+						  const char *mac, const char *interface);
 
-/* Calls back for each route of a model of `show ip route` or `show ipv6 route`, of one VRF; models without VRFs count as that. False: not
- * such a model. */
+/* Calls back for each route of a model of `show ip route` or `show ipv6 route`, of one VRF; models
+ * without VRFs count as that. False: not such a model. */
 bool routes_each(struct json_object *model, const char *vrf,
-		 void (*fn)(const struct ip_prefix *p, struct json_object *route, void *arg), void *arg);
+		 void (*fn)(const struct ip_prefix *p, struct json_object *route, void *arg),
+		 void *arg);
 /* The most specific route of the model that holds `dst`. 0; -ENOENT: none; -EBADMSG; -ENOMEM. */
-int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst, struct vias *ret_route) _must_check_;
+int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst,
+	       struct vias *ret_route) _must_check_;
 /* The nexthops of one route of routes_each(). */
 int route_read_vias(struct json_object *route, struct vias *ret_route) _must_check_;
 bool vias_equal(const struct vias *a, const struct vias *b);

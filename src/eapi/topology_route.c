@@ -5,10 +5,12 @@
 #include "eapi/topology.h"
 
 bool routes_each(struct json_object *model, const char *vrf,
-		 void (*fn)(const struct ip_prefix *p, struct json_object *route, void *arg), void *arg)
+		 void (*fn)(const struct ip_prefix *p, struct json_object *route, void *arg),
+		 void *arg)
 {
 	struct json_object *vrfs = eapi_json_get(model, "vrfs");
-	struct json_object *routes = vrfs ? eapi_json_get(eapi_json_get(vrfs, vrf), "routes") : eapi_json_get(model, "routes");
+	struct json_object *routes = vrfs ? eapi_json_get(eapi_json_get(vrfs, vrf), "routes")
+					  : eapi_json_get(model, "routes");
 
 	/* A VRF without this table is one without routes. */
 	if (json_object_is_type(vrfs, json_type_object) && !routes)
@@ -74,7 +76,8 @@ static void pick(const struct ip_prefix *p, struct json_object *route, void *arg
 	}
 }
 
-int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst, struct vias *ret_route)
+int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst,
+	       struct vias *ret_route)
 {
 	struct best b = { .dst = dst, .len = -1 };
 

@@ -11,7 +11,8 @@ static size_t home_of(const struct tuple_index *x, const struct tuple *t)
 }
 
 /* The slot that holds `t`, or the empty one where it would be. */
-static size_t slot_of(const struct tuple_index *x, const struct tuple *t, tuple_index_at at, const void *owner)
+static size_t slot_of(const struct tuple_index *x, const struct tuple *t, tuple_index_at at,
+		      const void *owner)
 {
 	size_t i = home_of(x, t);
 
@@ -20,21 +21,25 @@ static size_t slot_of(const struct tuple_index *x, const struct tuple *t, tuple_
 	return i;
 }
 
-uint32_t tuple_index_find(const struct tuple_index *x, const struct tuple *t, tuple_index_at at, const void *owner)
+uint32_t tuple_index_find(const struct tuple_index *x, const struct tuple *t, tuple_index_at at,
+			  const void *owner)
 {
 	return x->cap ? x->slot[slot_of(x, t, at, owner)] - 1 : UINT32_MAX;
 }
 
 static int grow(struct tuple_index *x, tuple_index_at at, const void *owner)
 {
-	struct tuple_index bigger = { .key = { x->key[0], x->key[1] }, .cap = x->cap ? x->cap * 2 : 64, .n = x->n };
+	struct tuple_index bigger = { .key = { x->key[0], x->key[1] },
+				      .cap = x->cap ? x->cap * 2 : 64,
+				      .n = x->n };
 
 	bigger.slot = calloc(bigger.cap, sizeof(*bigger.slot));
 	if (!bigger.slot)
 		return -ENOMEM;
 	for (size_t i = 0; i < x->cap; i++)
 		if (x->slot[i])
-			bigger.slot[slot_of(&bigger, at(owner, x->slot[i] - 1), at, owner)] = x->slot[i];
+			bigger.slot[slot_of(&bigger, at(owner, x->slot[i] - 1), at, owner)] =
+				x->slot[i];
 	free(x->slot);
 	*x = bigger;
 	return 0;
@@ -54,7 +59,8 @@ int tuple_index_add(struct tuple_index *x, uint32_t position, tuple_index_at at,
 	return 0;
 }
 
-void tuple_index_remove(struct tuple_index *x, const struct tuple *t, tuple_index_at at, const void *owner)
+void tuple_index_remove(struct tuple_index *x, const struct tuple *t, tuple_index_at at,
+			const void *owner)
 {
 	size_t hole;
 
@@ -77,7 +83,8 @@ void tuple_index_remove(struct tuple_index *x, const struct tuple *t, tuple_inde
 	}
 }
 
-void tuple_index_move(struct tuple_index *x, const struct tuple *t, uint32_t position, tuple_index_at at, const void *owner)
+void tuple_index_move(struct tuple_index *x, const struct tuple *t, uint32_t position,
+		      tuple_index_at at, const void *owner)
 {
 	size_t i;
 

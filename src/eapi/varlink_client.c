@@ -54,7 +54,8 @@ static int flush(struct varlink *v)
 
 	while (evbuffer_get_length(v->out) > 0) {
 		int k = evbuffer_peek(v->out, -1, NULL, iov, FLUSH_PIECES);
-		struct msghdr m = { .msg_iov = iov, .msg_iovlen = (size_t)(k < FLUSH_PIECES ? k : FLUSH_PIECES) };
+		struct msghdr m = { .msg_iov = iov,
+				    .msg_iovlen = (size_t)(k < FLUSH_PIECES ? k : FLUSH_PIECES) };
 		ssize_t n = sendmsg(v->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
@@ -159,7 +160,8 @@ static int connect_to(const char *path, int *ret_fd)
 	return 0;
 }
 
-int varlink_connect(struct event_base *base, const char *path, const struct varlink_callbacks *callbacks, struct varlink **ret_varlink)
+int varlink_connect(struct event_base *base, const char *path,
+		    const struct varlink_callbacks *callbacks, struct varlink **ret_varlink)
 {
 	struct varlink *v;
 	int r, fd = -1;
@@ -195,9 +197,11 @@ int varlink_call(struct varlink *v, const char *method, const struct strbuf *par
 {
 	if (v->busy)
 		return -EBUSY;
-	if (params->failed || evbuffer_add_printf(v->out, "{\"method\":\"%s\",\"parameters\":", method) < 0 ||
+	if (params->failed ||
+	    evbuffer_add_printf(v->out, "{\"method\":\"%s\",\"parameters\":", method) < 0 ||
 	    evbuffer_add(v->out, params->data, params->len) < 0 ||
-	    evbuffer_add_printf(v->out, more ? ",\"more\":true}" : "}") < 0 || evbuffer_add(v->out, "", 1) < 0)
+	    evbuffer_add_printf(v->out, more ? ",\"more\":true}" : "}") < 0 ||
+	    evbuffer_add(v->out, "", 1) < 0)
 		return -ENOMEM;
 	v->busy = true;
 	/* A peer that is gone is found by the read event, not in the middle of the caller. */

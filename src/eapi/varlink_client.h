@@ -12,8 +12,8 @@
 struct varlink;
 
 struct varlink_reply {
-	const char *error;	      /* NULL: none; the name of the error with its interface */
-	struct json_object *params;   /* borrowed, may be NULL */
+	const char *error;	    /* NULL: none; the name of the error with its interface */
+	struct json_object *params; /* borrowed, may be NULL */
 	bool continues;
 };
 
@@ -24,10 +24,12 @@ struct varlink_callbacks {
 };
 
 /* Connects (a unix socket connects at once). What connect(2) gives, -ENOMEM. */
-int varlink_connect(struct event_base *base, const char *path, const struct varlink_callbacks *callbacks, struct varlink **ret_varlink)
-	_must_check_;
+int varlink_connect(struct event_base *base, const char *path,
+		    const struct varlink_callbacks *callbacks,
+		    struct varlink **ret_varlink) _must_check_;
 /* May be called from a callback. */
 struct varlink *varlink_free(struct varlink *v);
 /* Begins a call; `params` is "{...}". -EBUSY: one is in progress; -ENOMEM. */
-int varlink_call(struct varlink *v, const char *method, const struct strbuf *params, bool more) _must_check_;
+int varlink_call(struct varlink *v, const char *method, const struct strbuf *params,
+		 bool more) _must_check_;
 bool varlink_busy(const struct varlink *v);

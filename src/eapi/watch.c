@@ -57,12 +57,13 @@ bool watch_next_form(struct watched *w)
 	return true;
 }
 
-static const char *command(uint8_t family, const char *vrf, const char *what, char *buf, size_t size)
+static const char *command(uint8_t family, const char *vrf, const char *what, char *buf,
+			   size_t size)
 {
 	bool plain = strcmp(vrf, "default") == 0;
 
-	snprintf(buf, size, "show %s route%s%s%s%s", family == AF_INET6 ? "ipv6" : "ip", plain ? "" : " vrf ", plain ? "" : vrf,
-		 what[0] ? " " : "", what);
+	snprintf(buf, size, "show %s route%s%s%s%s", family == AF_INET6 ? "ipv6" : "ip",
+		 plain ? "" : " vrf ", plain ? "" : vrf, what[0] ? " " : "", what);
 	return buf;
 }
 
@@ -81,7 +82,8 @@ const char *watch_command(const struct watched *w, const char *vrf, char *buf, s
 		return watch_route_command(&w->prefix.addr, vrf, buf, size);
 	switch (w->form) {
 	case WATCH_LONGER:
-		snprintf(what, sizeof(what), "%s longer-prefixes", ip_prefix_format(&w->prefix, prefix));
+		snprintf(what, sizeof(what), "%s longer-prefixes",
+			 ip_prefix_format(&w->prefix, prefix));
 		return command(w->prefix.addr.family, vrf, what, buf, size);
 	case WATCH_ALL:
 		return command(w->prefix.addr.family, vrf, "", buf, size);
@@ -103,7 +105,8 @@ static void collect(const struct ip_prefix *p, struct json_object *route, void *
 	struct vias r;
 
 	/* A covering route counts as well: nothing more specific may be there. */
-	if (c->failed || (!ip_prefix_contains(&c->w->prefix, p) && !ip_prefix_contains(p, &c->w->prefix)))
+	if (c->failed ||
+	    (!ip_prefix_contains(&c->w->prefix, p) && !ip_prefix_contains(p, &c->w->prefix)))
 		return;
 	if (route_read_vias(route, &r) < 0) {
 		c->failed = true;
@@ -167,7 +170,8 @@ const struct watched *watch_find(const struct watch *w, const struct ip_addr *a)
 	const struct watched *best = NULL;
 
 	for (size_t i = 0; i < w->n; i++)
-		if (ip_prefix_contains_addr(&w->list[i].prefix, a) && (!best || w->list[i].prefix.len > best->prefix.len))
+		if (ip_prefix_contains_addr(&w->list[i].prefix, a) &&
+		    (!best || w->list[i].prefix.len > best->prefix.len))
 			best = &w->list[i];
 	return best;
 }
@@ -184,7 +188,8 @@ bool watch_names(const struct watch *w, size_t service, const struct ip_addr *ne
 {
 	for (size_t i = 0; i < w->n; i++)
 		for (size_t k = 0; k < w->list[i].route.n; k++)
-			if (ip_addr_equal(&w->list[i].route.via[k].addr, nexthop) && is_of(&w->list[i], &w->service[service]))
+			if (ip_addr_equal(&w->list[i].route.via[k].addr, nexthop) &&
+			    is_of(&w->list[i], &w->service[service]))
 				return true;
 	return false;
 }
@@ -222,7 +227,8 @@ static void set_interface(const struct watch *w, struct watched_nexthop *h)
 	for (size_t i = 0; i < w->n; i++)
 		for (size_t k = 0; k < w->list[i].route.n; k++)
 			if (ip_addr_equal(&w->list[i].route.via[k].addr, &h->addr))
-				memcpy(h->interface, w->list[i].route.via[k].interface, sizeof(h->interface));
+				memcpy(h->interface, w->list[i].route.via[k].interface,
+				       sizeof(h->interface));
 }
 
 static void judge(const struct watch *w, struct watched_nexthop *h, const struct topology *t)
@@ -240,7 +246,8 @@ static void judge(const struct watch *w, struct watched_nexthop *h, const struct
 		return;
 	}
 	memcpy(h->interface, n->interface, sizeof(h->interface));
-	/* A MAC address that aged out of the table is still where it was; a port that is down takes its entries with it. */
+	/* A MAC address that aged out of the table is still where it was; a port that is down takes
+	 * its entries with it. */
 	if (place)
 		snprintf(h->place, sizeof(h->place), "%s", place);
 	port = h->place[0] && t->has_ports ? topology_port(t, h->place) : NULL;

@@ -36,9 +36,9 @@ DEFINE_FREEP(struct mirror_receiver, mirror_receiver_free)
 
 /* Binds to the interface, which needs no privilege the first time (Linux 5.7), and begins to
  * receive. To be called again every second or so: 0 while the interface is the one that it is bound
- * to; -ENODEV when there is none of that name (yet, or any more); -ESTALE when another one has taken
- * the name, or binding failed half way: then only new sockets can be bound. Else what setsockopt(2)
- * says. */
+ * to; -ENODEV when there is none of that name (yet, or any more); -ESTALE when another one has
+ * taken the name, or binding failed half way: then only new sockets can be bound. Else what
+ * setsockopt(2) says. */
 int mirror_receiver_bind(struct mirror_receiver *r, struct err *e) _must_check_;
 
 /* Readable when there are packets. */

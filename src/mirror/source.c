@@ -8,9 +8,9 @@
 #include "base/strbuf.h"
 #include "mirror/receive.h"
 
-#define RECEIVE_BUFFER (16 * 1024 * 1024)
+#define RECEIVE_BUFFER	 (16 * 1024 * 1024)
 #define READS_PER_WAKEUP (MIRROR_RECORDS_MAX / RECEIVE_VECTOR)
-#define TOLD_EVERY_MS 60000
+#define TOLD_EVERY_MS	 60000
 /* After a wakeup the next packets are left to gather, so that flowpind gets few messages with many
  * records. */
 #define GATHER_US 1000

@@ -17,10 +17,10 @@ struct ct_entry {
 	uint32_t status;    /* IPS_* */
 	uint32_t id;
 	uint32_t timeout_s;
-	uint8_t tcp_state;  /* TCP_CONNTRACK_*, 0 unknown */
-	bool nat;	    /* the reply tuple is not the inverse of the original */
+	uint8_t tcp_state;	      /* TCP_CONNTRACK_*, 0 unknown */
+	bool nat;		      /* the reply tuple is not the inverse of the original */
 	bool has_status, has_timeout; /* not every kernel sends them with DESTROY */
-	uint64_t packets, bytes; /* both directions; 0 without nf_conntrack_acct */
+	uint64_t packets, bytes;      /* both directions; 0 without nf_conntrack_acct */
 };
 
 /* Decodes a ctnetlink message by attribute tables. IPv4 and IPv6, and protocols with ports:
@@ -31,10 +31,10 @@ struct ct_entry {
 int ct_decode(const struct nlmsghdr *nlh, struct ct_entry *ret_entry) _must_check_;
 
 /* Lets only events pass whose CTA_MARK has bits inside `mark_mask` and whose zone is one of `zones`
- * (0 stands for none; the zone is the one that ct_decode() finds; an empty list lets all pass): a classic BPF program on the
- * socket (SKF_AD_NLATTR); everything else is dropped before it is queued, also the answers to
- * requests, so the socket is one for events only. To be set before the group is joined. At most 64
- * zones: -E2BIG. Errno of setsockopt(2). */
+ * (0 stands for none; the zone is the one that ct_decode() finds; an empty list lets all pass): a
+ * classic BPF program on the socket (SKF_AD_NLATTR); everything else is dropped before it is
+ * queued, also the answers to requests, so the socket is one for events only. To be set before the
+ * group is joined. At most 64 zones: -E2BIG. Errno of setsockopt(2). */
 int ct_filter_events(struct nl *nl, uint32_t mark_mask, const uint16_t *zones,
 		     size_t n_zones) _must_check_;
 
@@ -50,8 +50,9 @@ struct nlmsghdr *ct_request_get(void *buf, const struct tuple *t);
 struct nlmsghdr *ct_request_delete(void *buf, const struct tuple *t);
 struct nlmsghdr *ct_request_set_mark(void *buf, const struct tuple *t, uint32_t mark,
 				     uint32_t mask);
-/* create: makes the entry, without translation and as established, or changes the one that stands: the mark's bits under mask,
- * and the timeout. touch: changes the timeout of the one that stands. */
+/* create: makes the entry, without translation and as established, or changes the one that stands:
+ * the mark's bits under mask, and the timeout. touch: changes the timeout of the one that stands.
+ */
 struct nlmsghdr *ct_request_create(void *buf, const struct tuple *t, uint32_t mark, uint32_t mask,
 				   uint32_t timeout_s);
 struct nlmsghdr *ct_request_touch(void *buf, const struct tuple *t, uint32_t timeout_s);

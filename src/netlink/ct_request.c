@@ -75,8 +75,7 @@ struct nlmsghdr *ct_request_delete(void *buf, const struct tuple *t)
 	return put_tuple(buf, IPCTNL_MSG_CT_DELETE, t);
 }
 
-struct nlmsghdr *ct_request_set_mark(void *buf, const struct tuple *t, uint32_t mark,
-				     uint32_t mask)
+struct nlmsghdr *ct_request_set_mark(void *buf, const struct tuple *t, uint32_t mark, uint32_t mask)
 {
 	struct nlmsghdr *nlh = put_tuple(buf, IPCTNL_MSG_CT_NEW, t);
 
@@ -116,10 +115,12 @@ static void put_reply(struct nlmsghdr *nlh, const struct tuple *t)
 	mnl_attr_nest_end(nlh, tuple);
 }
 
-/* The kernel makes no entry of TCP without a state; liberal, since the numbers of its windows are not known. */
+/* The kernel makes no entry of TCP without a state; liberal, since the numbers of its windows are
+ * not known. */
 static void put_tcp(struct nlmsghdr *nlh)
 {
-	const struct nf_ct_tcp_flags flags = { .flags = IP_CT_TCP_FLAG_BE_LIBERAL, .mask = IP_CT_TCP_FLAG_BE_LIBERAL };
+	const struct nf_ct_tcp_flags flags = { .flags = IP_CT_TCP_FLAG_BE_LIBERAL,
+					       .mask = IP_CT_TCP_FLAG_BE_LIBERAL };
 	struct nlattr *info = mnl_attr_nest_start(nlh, CTA_PROTOINFO);
 	struct nlattr *tcp = mnl_attr_nest_start(nlh, CTA_PROTOINFO_TCP);
 

@@ -12,7 +12,8 @@
 #define ROUTE_ENCAP_MAX 64
 
 struct route_nexthop {
-	struct ip_addr gateway; /* family 0: on-link. May be of the other family than the route (RTA_VIA) */
+	struct ip_addr gateway; /* family 0: on-link. May be of the other family than the route
+				   (RTA_VIA) */
 	uint32_t ifindex;
 	uint16_t weight; /* 1.. ; the kernel's rtnh_hops + 1 */
 	bool onlink;
@@ -69,8 +70,8 @@ struct address {
 struct neighbour {
 	uint32_t ifindex;
 	struct ip_addr addr;
-	uint16_t state;	  /* NUD_* */
-	uint8_t flags;	  /* NTF_* */
+	uint16_t state;	    /* NUD_* */
+	uint8_t flags;	    /* NTF_* */
 	uint32_t ext_flags; /* NTF_EXT_* */
 	uint8_t lladdr[32];
 	uint8_t lladdr_len;
@@ -81,15 +82,15 @@ struct neighbour {
 struct rule {
 	uint8_t family;
 	uint32_t priority;
-	uint8_t action; /* FR_ACT_* */
-	uint32_t table; /* FR_ACT_TO_TBL */
-	uint32_t target; /* FR_ACT_GOTO */
+	uint8_t action;	  /* FR_ACT_* */
+	uint32_t table;	  /* FR_ACT_TO_TBL */
+	uint32_t target;  /* FR_ACT_GOTO */
 	uint8_t protocol; /* rtm_protocol of the one who made it */
 	bool has_mark;
 	uint32_t mark, mark_mask;
-	struct ip_prefix src, dst;   /* family 0: any */
-	int32_t suppress_prefixlen; /* -1: none */
-	uint8_t ip_proto; /* 0 any */
+	struct ip_prefix src, dst;	  /* family 0: any */
+	int32_t suppress_prefixlen;	  /* -1: none */
+	uint8_t ip_proto;		  /* 0 any */
 	uint16_t dport_first, dport_last; /* 0, 0: any */
 	char iif[IF_NAMESIZE], oif[IF_NAMESIZE];
 	bool other; /* it has a selector that is not represented here */

@@ -53,7 +53,8 @@ const char *tuple_format(const struct tuple *t, char *buf)
 	snprintf(number, sizeof(number), "%u", t->proto);
 	if (t->zone)
 		snprintf(zone, sizeof(zone), " zone %u", t->zone);
-	snprintf(buf, TUPLE_TEXT, "%s %s%s%s:%u -> %s%s%s:%u%s", name ? name : number, left, ip_addr_format(&s, src), right,
-		 t->sport, left, ip_addr_format(&d, dst), right, t->dport, zone);
+	snprintf(buf, TUPLE_TEXT, "%s %s%s%s:%u -> %s%s%s:%u%s", name ? name : number, left,
+		 ip_addr_format(&s, src), right, t->sport, left, ip_addr_format(&d, dst), right,
+		 t->dport, zone);
 	return buf;
 }

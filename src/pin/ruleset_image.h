@@ -12,16 +12,16 @@
 /* What is in `table inet flowpin`, or should be, without the pins: both sides of the difference
  * have this shape. Only the files of the ruleset use it. */
 
-#define RS_TABLE "flowpin"
+#define RS_TABLE   "flowpin"
 #define RS_COUNTER "lost_pins"
-#define RS_NAME NFT_NAME_MAXLEN
+#define RS_NAME	   NFT_NAME_MAXLEN
 /* Our own chains' names are short; of a foreign one the beginning is enough to differ. */
-#define RS_TARGET 32
-#define RS_KEY 24 /* an IPv6 address, a protocol and a port, each padded to 32 bits */
+#define RS_TARGET  32
+#define RS_KEY	   24 /* an IPv6 address, a protocol and a port, each padded to 32 bits */
 #define RS_COMMENT 128
 
 /* linux/netfilter/nf_tables.h of kernel 6.9; an older one answers EOPNOTSUPP. */
-#define RS_TABLE_OWNER 0x2
+#define RS_TABLE_OWNER	 0x2
 #define RS_TABLE_PERSIST 0x4
 
 /* The sets that every table has, besides those of the services. */

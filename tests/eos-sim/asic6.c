@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* ECMP of IPv6. The kernel's own choice cannot be asked for: since its hash of a packet mixes in a second one (of an inner packet, absent
- * or not) and its hash of a look-up does not, a look-up names another nexthop. So the choice is made by nftables' jhash, which is
- * known, and computed here a second time. It covers the IPv6 routes that came through the control channel. */
+/* ECMP of IPv6. The kernel's own choice cannot be asked for: since its hash of a packet mixes in a
+ * second one (of an inner packet, absent or not) and its hash of a look-up does not, a look-up
+ * names another nexthop. So the choice is made by nftables' jhash, which is known, and computed
+ * here a second time. It covers the IPv6 routes that came through the control channel. */
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -18,10 +19,12 @@ static uint32_t rotate(uint32_t word, unsigned bits)
 	return word << bits | word >> (32 - bits);
 }
 
-/* Bob Jenkins's lookup3 over a number of whole words, as the kernel has it on a little-endian machine. */
+/* Bob Jenkins's lookup3 over a number of whole words, as the kernel has it on a little-endian
+ * machine. */
 static uint32_t lookup3(const uint32_t *k, uint32_t words, uint32_t seed)
 {
-	static const uint8_t mix[6] = { 4, 6, 8, 16, 19, 4 }, final[7] = { 14, 11, 25, 16, 4, 14, 24 };
+	static const uint8_t mix[6] = { 4, 6, 8, 16, 19, 4 },
+			     final[7] = { 14, 11, 25, 16, 4, 14, 24 };
 	uint32_t s[3];
 
 	s[0] = s[1] = s[2] = 0xdeadbeef + words * 4 + seed;
@@ -103,19 +106,24 @@ void asic6_print(struct dataplane *dp, FILE *out)
 	for (const struct route *r = dp->routes6; r; r = r->next) {
 		long total = total_weight(r);
 
-		fprintf(out, "add rule inet " TCAM_TABLE " tcam ip6 daddr %s meta l4proto { tcp, udp } ", r->prefix);
+		fprintf(out,
+			"add rule inet " TCAM_TABLE " tcam ip6 daddr %s meta l4proto { tcp, udp } ",
+			r->prefix);
 		if (r->n < 2) {
 			fprintf(out, "goto done\n");
 			continue;
 		}
-		fprintf(out, "meta mark set jhash ip6 saddr . ip6 daddr . meta l4proto . th sport . th dport mod %ld seed 0x%x map { ", total,
-			SEED);
+		fprintf(out,
+			"meta mark set jhash ip6 saddr . ip6 daddr . meta l4proto . th sport . th "
+			"dport mod %ld seed 0x%x map { ",
+			total, SEED);
 		for (long i = 0; i < total; i++) {
 			struct flow_spec spec;
 
 			flow_spec_init(&spec);
 			spec.nexthops.n = 1;
-			set_text(spec.nexthops.v[0], sizeof(spec.nexthops.v[0]), r->vias[via_at(r, i)].nexthop);
+			set_text(spec.nexthops.v[0], sizeof(spec.nexthops.v[0]),
+				 r->vias[via_at(r, i)].nexthop);
 			fprintf(out, "%s%ld : %u", i ? ", " : "", i, action_mark(dp, &spec));
 		}
 		fprintf(out, " } goto done\n");
@@ -141,7 +149,8 @@ bool asic6_path(struct dataplane *dp, const struct path_query *q, struct via *re
 	key[8] = (uint32_t)q->protocol;
 	key[9] = htons((uint16_t)q->sport);
 	key[10] = htons((uint16_t)q->dport);
-	*ret_via = r->vias[via_at(r, (long)((uint64_t)lookup3(key, 11, SEED) * (uint64_t)total_weight(r) >> 32))];
+	*ret_via = r->vias[via_at(
+		r, (long)((uint64_t)lookup3(key, 11, SEED) * (uint64_t)total_weight(r) >> 32))];
 	/* With its link down the mark's table is empty, and the kernel's route decides. */
 	i = interface_find(&dp->sim->tables, ret_via->interface);
 	carries = !i || !*i->dev || strcmp(i->link, "connected") == 0;

@@ -8,7 +8,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-static const struct cli_row *const tables_of_rows[] = { cli_rows_modes, cli_rows_flow, cli_rows_show, cli_rows_directflow_show };
+static const struct cli_row *const tables_of_rows[] = { cli_rows_modes, cli_rows_flow,
+							cli_rows_show, cli_rows_directflow_show };
 
 /* How far a row got along the words. */
 enum match { MATCH_WHOLE, MATCH_INCOMPLETE, MATCH_INVALID, MATCH_SHORT_WORD };
@@ -42,7 +43,8 @@ void cli_fail(struct cli *c, int code, const char *format, ...)
 
 void cli_invalid(struct cli *c, size_t token)
 {
-	cli_fail(c, 1002, "Invalid input (at token %zu: '%s')", token, token < c->words.n ? c->words.v[token] : "");
+	cli_fail(c, 1002, "Invalid input (at token %zu: '%s')", token,
+		 token < c->words.n ? c->words.v[token] : "");
 }
 
 bool cli_supported(struct cli *c, long support, size_t token)
@@ -57,14 +59,17 @@ bool cli_supported(struct cli *c, long support, size_t token)
 bool cli_text_only(struct cli *c)
 {
 	if (c->json)
-		cli_fail(c, 1003, "Command cannot be used over the API at this time. To see ASCII output, set format='text' in your "
-				  "request");
+		cli_fail(c, 1003,
+			 "Command cannot be used over the API at this time. To see ASCII output, "
+			 "set format='text' in your "
+			 "request");
 	return !c->json;
 }
 
 static bool is_name(const struct cli *c, const char *word)
 {
-	size_t n = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:-");
+	size_t n =
+		strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:-");
 
 	return word[n] == '\0' && n > 0 && (long)n <= c->sim->knobs.name_max && n < FLOW_NAME_SIZE;
 }
@@ -89,15 +94,16 @@ static bool is_protocol(const char *word)
 {
 	long number;
 
-	return strcasecmp(word, "tcp") == 0 || strcasecmp(word, "udp") == 0 || strcasecmp(word, "icmp") == 0 ||
-	       parse_number(word, 0, 255, &number);
+	return strcasecmp(word, "tcp") == 0 || strcasecmp(word, "udp") == 0 ||
+	       strcasecmp(word, "icmp") == 0 || parse_number(word, 0, 255, &number);
 }
 
 static bool is_ethertype(const struct cli *c, const char *word)
 {
 	long number;
 
-	return strcmp(word, "ip") == 0 || strcmp(word, "arp") == 0 || (strcmp(word, "ipv6") == 0 && c->sim->knobs.ipv6_keyword) ||
+	return strcmp(word, "ip") == 0 || strcmp(word, "arp") == 0 ||
+	       (strcmp(word, "ipv6") == 0 && c->sim->knobs.ipv6_keyword) ||
 	       parse_number(word, 1536, 65535, &number);
 }
 
@@ -128,7 +134,8 @@ static bool value_fits(const struct cli *c, const char *kind, const char *word)
 		return is_protocol(word);
 	if (strcmp(kind, "<ethertype>") == 0)
 		return is_ethertype(c, word);
-	return sscanf(kind, "<%ld-%ld>", &low, &high) == 2 && parse_number(word, low, high, &number);
+	return sscanf(kind, "<%ld-%ld>", &low, &high) == 2 &&
+	       parse_number(word, low, high, &number);
 }
 
 static enum match word_match(const struct cli *c, const char *pattern, const char *word)
@@ -156,7 +163,8 @@ static struct attempt try_row(struct cli *c, const struct cli_row *row)
 			rest = i;
 			break;
 		}
-		a.match = i < c->words.n ? word_match(c, pattern.v[i], c->words.v[i]) : MATCH_INCOMPLETE;
+		a.match = i < c->words.n ? word_match(c, pattern.v[i], c->words.v[i])
+					 : MATCH_INCOMPLETE;
 		if (a.match == MATCH_WHOLE && *pattern.v[i] == '<')
 			args[n_args++] = c->words.v[i];
 	}
@@ -171,15 +179,17 @@ static struct attempt try_row(struct cli *c, const struct cli_row *row)
 	return a;
 }
 
-/* Whether a row may be reached from where the request is: show commands from everywhere, those of the configuration from their mode
- * and from those below it, since the parser climbs back by itself. */
+/* Whether a row may be reached from where the request is: show commands from everywhere, those of
+ * the configuration from their mode and from those below it, since the parser climbs back by
+ * itself. */
 static bool reachable(const struct cli *c, const struct cli_row *row)
 {
 	if (row->mode <= MODE_ENABLE)
 		return true;
 	if (c->mode < MODE_CONFIG)
 		return false;
-	return row->mode == MODE_CONFIG || row->mode == c->mode || (row->mode == MODE_DIRECTFLOW && c->mode == MODE_FLOW);
+	return row->mode == MODE_CONFIG || row->mode == c->mode ||
+	       (row->mode == MODE_DIRECTFLOW && c->mode == MODE_FLOW);
 }
 
 static const struct cli_row *find_row(struct cli *c, struct attempt *ret_best)
@@ -191,13 +201,15 @@ static const struct cli_row *find_row(struct cli *c, struct attempt *ret_best)
 		for (const struct cli_row *row = tables_of_rows[t]; row->pattern; row++) {
 			struct attempt a;
 
-			if (c->words.n == 0 || tolower((unsigned char)*c->words.v[0]) != *row->pattern || !reachable(c, row) ||
-			    (found && row->mode <= found->mode))
+			if (c->words.n == 0 ||
+			    tolower((unsigned char)*c->words.v[0]) != *row->pattern ||
+			    !reachable(c, row) || (found && row->mode <= found->mode))
 				continue;
 			a = try_row(c, row);
 			if (a.match == MATCH_WHOLE)
 				found = row;
-			else if (a.token > ret_best->token || (a.token == ret_best->token && a.match == MATCH_SHORT_WORD))
+			else if (a.token > ret_best->token ||
+				 (a.token == ret_best->token && a.match == MATCH_SHORT_WORD))
 				*ret_best = a;
 		}
 	}
@@ -213,9 +225,11 @@ static void explain(struct cli *c, struct attempt a)
 	size_t last = c->words.n ? c->words.n - 1 : 0;
 
 	if (a.match == MATCH_INCOMPLETE)
-		cli_fail(c, 1002, "Incomplete command (at token %zu: '%s')", last, c->words.n ? c->words.v[last] : "");
+		cli_fail(c, 1002, "Incomplete command (at token %zu: '%s')", last,
+			 c->words.n ? c->words.v[last] : "");
 	else if (a.match == MATCH_SHORT_WORD)
-		cli_fail(c, 1002, "Incomplete token (at token %zu: '%s')", a.token, c->words.v[a.token]);
+		cli_fail(c, 1002, "Incomplete token (at token %zu: '%s')", a.token,
+			 c->words.v[a.token]);
 	else
 		cli_invalid(c, a.token);
 }
@@ -250,7 +264,8 @@ static bool canned_answer(struct cli *c, const char *command)
 		if (r->count > 0)
 			r->count--;
 		if (json_child(r->reply, "error"))
-			cli_fail(c, (int)json_number(r->reply, "code", 1000), "%s", json_text(r->reply, "error", ""));
+			cli_fail(c, (int)json_number(r->reply, "code", 1000), "%s",
+				 json_text(r->reply, "error", ""));
 		if (json_child(r->reply, "model"))
 			c->model = json_object_get(json_child(r->reply, "model"));
 		c->output = copy_text(json_text(r->reply, "text", ""));
@@ -264,7 +279,8 @@ static bool denied(struct cli *c, const char *command)
 	regex_t regex;
 	bool hit;
 
-	if (!*c->sim->knobs.deny || regcomp(&regex, c->sim->knobs.deny, REG_EXTENDED | REG_NOSUB) != 0)
+	if (!*c->sim->knobs.deny ||
+	    regcomp(&regex, c->sim->knobs.deny, REG_EXTENDED | REG_NOSUB) != 0)
 		return false;
 	hit = regexec(&regex, command, 0, NULL, 0) == 0;
 	regfree(&regex);

@@ -56,11 +56,13 @@ static void run_shutdown(struct cli *c, const struct cli_row *row)
 static void set_number(struct cli *c, const struct cli_row *row)
 {
 	long *field = (long *)((char *)&c->edited + row->field);
-	bool timeout = row->field == offsetof(struct flow_spec, idle) || row->field == offsetof(struct flow_spec, hard);
+	bool timeout = row->field == offsetof(struct flow_spec, idle) ||
+		       row->field == offsetof(struct flow_spec, hard);
 
 	if (timeout && !cli_supported(c, c->sim->knobs.timeouts, 0))
 		return;
-	if (row->field == offsetof(struct flow_spec, set_vlan) && !cli_supported(c, c->sim->knobs.set_vlan, 1))
+	if (row->field == offsetof(struct flow_spec, set_vlan) &&
+	    !cli_supported(c, c->sim->knobs.set_vlan, 1))
 		return;
 	parse_number(c->args[0], 0, 1L << 40, field);
 	c->edited.has_action |= strncmp(row->pattern, "action", 6) == 0;
@@ -99,7 +101,9 @@ static void set_protocol(struct cli *c, const struct cli_row *row)
 
 	(void)row;
 	if (!parse_number(word, 0, 255, &c->edited.protocol))
-		c->edited.protocol = strcasecmp(word, "tcp") == 0 ? 6 : strcasecmp(word, "udp") == 0 ? 17 : 1;
+		c->edited.protocol = strcasecmp(word, "tcp") == 0   ? 6
+				     : strcasecmp(word, "udp") == 0 ? 17
+								    : 1;
 	store(c);
 }
 
@@ -115,7 +119,8 @@ static void set_interfaces(struct cli *c, const struct cli_row *row)
 	const char *word = c->args[0];
 	char part[NAME_SIZE];
 
-	if (row->field == offsetof(struct flow_spec, outputs) && !cli_supported(c, c->sim->knobs.output_interface, 2))
+	if (row->field == offsetof(struct flow_spec, outputs) &&
+	    !cli_supported(c, c->sim->knobs.output_interface, 2))
 		return;
 	if (!c->sim->knobs.lists_append)
 		memset(list, 0, sizeof(*list));
@@ -154,7 +159,8 @@ static void set_nexthop(struct cli *c, const struct cli_row *row)
 			return;
 	}
 	if (c->words.n == c->rest) {
-		cli_fail(c, 1002, "Incomplete command (at token %zu: '%s')", c->rest - 1, c->words.v[c->rest - 1]);
+		cli_fail(c, 1002, "Incomplete command (at token %zu: '%s')", c->rest - 1,
+			 c->words.v[c->rest - 1]);
 		return;
 	}
 	memset(list, 0, sizeof(*list));
@@ -172,7 +178,8 @@ static void set_dmac(struct cli *c, const struct cli_row *row)
 	if (!cli_supported(c, c->sim->knobs.set_mac, 1))
 		return;
 	mac_parse(c->args[0], m);
-	snprintf(c->edited.set_dmac, sizeof(c->edited.set_dmac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+	snprintf(c->edited.set_dmac, sizeof(c->edited.set_dmac), "%02x:%02x:%02x:%02x:%02x:%02x",
+		 m[0], m[1], m[2], m[3], m[4], m[5]);
 	c->edited.has_action = true;
 	store(c);
 }
@@ -194,7 +201,10 @@ static void set_comment(struct cli *c, const struct cli_row *row)
 		return;
 	}
 	end = strstr(c->input, "\nEOF");
-	set_text(c->comment, MIN_OF(sizeof(c->comment), (end ? (size_t)(end - c->input) : strlen(c->input)) + 1), c->input);
+	set_text(
+		c->comment,
+		MIN_OF(sizeof(c->comment), (end ? (size_t)(end - c->input) : strlen(c->input)) + 1),
+		c->input);
 	store(c);
 }
 

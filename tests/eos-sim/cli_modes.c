@@ -70,8 +70,10 @@ static void run_configure_session(struct cli *c, const struct cli_row *row)
 	for (const struct config_session *p = c->sim->config_sessions; p; p = p->next)
 		pending += p->pending;
 	if (!s && pending >= SESSIONS_MAX) {
-		cli_fail(c, 1000, "Maximum number of pending sessions has been reached. Please commit or abort previous sessions "
-				  "before creating a new one.");
+		cli_fail(c, 1000,
+			 "Maximum number of pending sessions has been reached. Please commit or "
+			 "abort previous sessions "
+			 "before creating a new one.");
 		return;
 	}
 	if (!s) {
@@ -134,7 +136,9 @@ static void run_end(struct cli *c, const struct cli_row *row)
 
 static void run_exit(struct cli *c, const struct cli_row *row)
 {
-	cli_leave_flow(c, row->mode == MODE_FLOW ? MODE_DIRECTFLOW : row->mode > MODE_CONFIG ? MODE_CONFIG : MODE_ENABLE);
+	cli_leave_flow(c, row->mode == MODE_FLOW    ? MODE_DIRECTFLOW
+			  : row->mode > MODE_CONFIG ? MODE_CONFIG
+						    : MODE_ENABLE);
 	if (c->mode == MODE_ENABLE)
 		c->session = NULL;
 }

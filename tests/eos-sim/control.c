@@ -33,8 +33,8 @@ static struct json_object *operate_all(struct sim *sim, struct json_object *o)
 	return all;
 }
 
-static enum MHD_Result answer(struct sim *sim, struct MHD_Connection *connection, const char *url, const char *method,
-			      const struct upload *u)
+static enum MHD_Result answer(struct sim *sim, struct MHD_Connection *connection, const char *url,
+			      const char *method, const struct upload *u)
 {
 	struct json_object *o = NULL, *reply;
 	enum MHD_Result result;
@@ -48,14 +48,19 @@ static enum MHD_Result answer(struct sim *sim, struct MHD_Connection *connection
 	reply = o ? operate_all(sim, o) : NULL;
 	json_object_put(o);
 	if (!reply)
-		return reply_text(connection, 400, "text/plain", "POST /sim with JSON, or GET /state /knobs /journal /faults\n", NULL, NULL);
-	result = reply_text(connection, 200, "application/json", json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN), NULL, NULL);
+		return reply_text(connection, 400, "text/plain",
+				  "POST /sim with JSON, or GET /state /knobs /journal /faults\n",
+				  NULL, NULL);
+	result = reply_text(connection, 200, "application/json",
+			    json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN), NULL,
+			    NULL);
 	json_object_put(reply);
 	return result;
 }
 
-static enum MHD_Result on_request(void *p, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
-				  const char *data, size_t *size, void **context)
+static enum MHD_Result on_request(void *p, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *size, void **context)
 {
 	struct upload *u = *context;
 
@@ -74,7 +79,8 @@ static enum MHD_Result on_request(void *p, struct MHD_Connection *connection, co
 	return MHD_YES;
 }
 
-static void upload_ends(void *p, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode why)
+static void upload_ends(void *p, struct MHD_Connection *connection, void **context,
+			enum MHD_RequestTerminationCode why)
 {
 	struct upload *u = *context;
 
@@ -93,8 +99,10 @@ struct control *control_start(struct sim *sim, const char *where)
 	int fd = listen_at(where);
 
 	if (fd >= 0)
-		c->daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, on_request, sim,
-					     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, upload_ends, NULL, MHD_OPTION_END);
+		c->daemon = MHD_start_daemon(
+			MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL,
+			NULL, on_request, sim, MHD_OPTION_LISTEN_SOCKET, fd,
+			MHD_OPTION_NOTIFY_COMPLETED, upload_ends, NULL, MHD_OPTION_END);
 	if (!c->daemon) {
 		fprintf(stderr, "eos-sim: %s: %s\n", where, strerror(errno));
 		free(c);
@@ -104,7 +112,8 @@ struct control *control_start(struct sim *sim, const char *where)
 		c->path = copy_text(where);
 		printf("control %s\n", where);
 	} else {
-		printf("control %.*s:%d\n", (int)(strrchr(where, ':') - where), where, listen_port(fd));
+		printf("control %.*s:%d\n", (int)(strrchr(where, ':') - where), where,
+		       listen_port(fd));
 	}
 	return c;
 }

@@ -9,7 +9,8 @@ struct control;
 /* Adds the whole state to an object. The caller holds the lock. */
 void state_of(struct sim *sim, struct json_object *ret);
 
-/* Serves at a Unix socket's path or ADDRESS:PORT, without authentication. NULL when it cannot (it says why). */
+/* Serves at a Unix socket's path or ADDRESS:PORT, without authentication. NULL when it cannot (it
+ * says why). */
 struct control *control_start(struct sim *sim, const char *where);
 void control_stop(struct control *control);
 /* Runs one operation and returns its answer ({"error": ...} when it failed). Takes the lock. */

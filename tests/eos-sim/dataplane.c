@@ -25,15 +25,20 @@ static void write_sysctl(const char *path, const char *value)
 		close(fd);
 }
 
-/* A hash of addresses, protocol and ports (not of the socket buffer's own), so that a look-up tells where a packet goes. That holds
- * for IPv4; see asic6.c for IPv6. */
+/* A hash of addresses, protocol and ports (not of the socket buffer's own), so that a look-up tells
+ * where a packet goes. That holds for IPv4; see asic6.c for IPv6. */
 static void set_sysctls(void)
 {
 	static const char *const values[][2] = {
-		{ "ipv4/ip_forward", "1" }, { "ipv6/conf/all/forwarding", "1" }, { "ipv4/fib_multipath_hash_policy", "3" },
-		{ "ipv4/fib_multipath_hash_fields", "55" }, { "ipv6/fib_multipath_hash_policy", "3" },
-		{ "ipv6/fib_multipath_hash_fields", "55" }, { "ipv4/conf/all/rp_filter", "0" },
-		{ "ipv4/conf/default/rp_filter", "0" }, { "ipv4/conf/all/send_redirects", "0" },
+		{ "ipv4/ip_forward", "1" },
+		{ "ipv6/conf/all/forwarding", "1" },
+		{ "ipv4/fib_multipath_hash_policy", "3" },
+		{ "ipv4/fib_multipath_hash_fields", "55" },
+		{ "ipv6/fib_multipath_hash_policy", "3" },
+		{ "ipv6/fib_multipath_hash_fields", "55" },
+		{ "ipv4/conf/all/rp_filter", "0" },
+		{ "ipv4/conf/default/rp_filter", "0" },
+		{ "ipv4/conf/all/send_redirects", "0" },
 		{ "ipv4/conf/default/send_redirects", "0" },
 	};
 	struct if_nameindex *all = if_nameindex();
@@ -64,7 +69,9 @@ bool nft_run(const char *script)
 void ip_batch(const char *lines)
 {
 	for (int family = 4; family <= 6; family += 2) {
-		const char *const argv[] = { "ip", family == 4 ? "-4" : "-6", "-force", "-batch", "-", NULL };
+		const char *const argv[] = { "ip",     family == 4 ? "-4" : "-6",
+					     "-force", "-batch",
+					     "-",      NULL };
 		struct text text;
 		char *own;
 
@@ -102,9 +109,10 @@ void dataplane_set_forwarding(struct dataplane *dp, bool forwards)
 {
 	if (!dp)
 		return;
-	nft_run(forwards ? "add table inet eos_sim_off\ndelete table inet eos_sim_off\n" :
-			   "add table inet eos_sim_off\n"
-			   "add chain inet eos_sim_off off { type filter hook forward priority -310; policy drop; }\n");
+	nft_run(forwards ? "add table inet eos_sim_off\ndelete table inet eos_sim_off\n"
+			 : "add table inet eos_sim_off\n"
+			   "add chain inet eos_sim_off off { type filter hook forward priority "
+			   "-310; policy drop; }\n");
 }
 
 /* The lines that set an action up; repeating them changes nothing. */
@@ -116,16 +124,20 @@ static void print_action(const struct dataplane *dp, FILE *out, size_t index)
 	bool six;
 
 	if (sscanf(text, "%15s %63s %63s %63s", kind, address, dev, mac) == 2) {
-		fprintf(out, "-%d route replace default via %s table %u\n", strchr(address, ':') ? 6 : 4, address, table);
+		fprintf(out, "-%d route replace default via %s table %u\n",
+			strchr(address, ':') ? 6 : 4, address, table);
 		return;
 	}
 	six = strcmp(kind, "l2-6") == 0;
 	if (six)
 		snprintf(address, sizeof(address), "fe80::e05:%x", mark);
 	else
-		snprintf(address, sizeof(address), "169.254.%u.%u", 200 + (mark >> 8) % 50, mark & 255);
-	fprintf(out, "-%d neigh replace %s lladdr %s nud permanent dev %s\n", six ? 6 : 4, address, mac, dev);
-	fprintf(out, "-%d route replace default via %s dev %s onlink table %u\n", six ? 6 : 4, address, dev, table);
+		snprintf(address, sizeof(address), "169.254.%u.%u", 200 + (mark >> 8) % 50,
+			 mark & 255);
+	fprintf(out, "-%d neigh replace %s lladdr %s nud permanent dev %s\n", six ? 6 : 4, address,
+		mac, dev);
+	fprintf(out, "-%d route replace default via %s dev %s onlink table %u\n", six ? 6 : 4,
+		address, dev, table);
 }
 
 static const char *dev_of(const struct dataplane *dp, const char *interface)
@@ -177,7 +189,8 @@ unsigned action_mark(struct dataplane *dp, const struct flow_spec *s)
 	set_text(dp->actions[i].text, sizeof(dp->actions[i].text), text);
 	text_open(&lines);
 	for (int family = 4; family <= 6; family += 2)
-		fprintf(lines.out, "-%d rule add fwmark %zu lookup %zu pref 100\n", family, MARK_BASE + i, ROUTING_TABLE_BASE + i);
+		fprintf(lines.out, "-%d rule add fwmark %zu lookup %zu pref 100\n", family,
+			MARK_BASE + i, ROUTING_TABLE_BASE + i);
 	print_action(dp, lines.out, i);
 	batch = text_close(&lines);
 	ip_batch(batch);
@@ -209,7 +222,8 @@ void dataplane_set_route(struct dataplane *dp, const struct route *r, bool prese
 	if (!dp)
 		return;
 	text_open(&line);
-	fprintf(line.out, "-%d route %s %s proto 186", r->family == AF_INET ? 4 : 6, present ? "replace" : "del", r->prefix);
+	fprintf(line.out, "-%d route %s %s proto 186", r->family == AF_INET ? 4 : 6,
+		present ? "replace" : "del", r->prefix);
 	for (size_t i = 0; present && i < r->n; i++) {
 		const struct via *v = &r->vias[i];
 
@@ -229,14 +243,16 @@ void dataplane_set_route(struct dataplane *dp, const struct route *r, bool prese
 	free(batch);
 }
 
-bool dataplane_lookup(struct dataplane *dp, int family, const uint8_t address[16], struct route *ret_route)
+bool dataplane_lookup(struct dataplane *dp, int family, const uint8_t address[16],
+		      struct route *ret_route)
 {
 	return kernel_route(dp, family, address, ret_route) == 0;
 }
 
 bool dataplane_path(struct dataplane *dp, const struct path_query *query, struct via *ret_via)
 {
-	return (query->family == AF_INET6 && asic6_path(dp, query, ret_via)) || kernel_path(dp, query, ret_via) == 0;
+	return (query->family == AF_INET6 && asic6_path(dp, query, ret_via)) ||
+	       kernel_path(dp, query, ret_via) == 0;
 }
 
 static void read_links(struct tables *t)
@@ -251,8 +267,10 @@ static void read_links(struct tables *t)
 		set_text(r.ifr_name, sizeof(r.ifr_name), i->dev);
 		if (ioctl(fd, SIOCGIFFLAGS, &r) < 0)
 			r.ifr_flags = 0;
-		set_text(i->link, sizeof(i->link), !(r.ifr_flags & IFF_UP) ? "disabled" :
-			 r.ifr_flags & IFF_RUNNING ? "connected" : "notconnect");
+		set_text(i->link, sizeof(i->link),
+			 !(r.ifr_flags & IFF_UP)     ? "disabled"
+			 : r.ifr_flags & IFF_RUNNING ? "connected"
+						     : "notconnect");
 	}
 	if (fd >= 0)
 		close(fd);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Real forwarding in the network namespace that the simulator runs in. All functions take NULL: then there is none. */
+/* Real forwarding in the network namespace that the simulator runs in. All functions take NULL:
+ * then there is none. */
 #pragma once
 
 #include "flows.h"
@@ -8,7 +9,8 @@
 struct dataplane;
 struct sim;
 
-/* Sets the namespace up: sysctls for exact path answers, an empty TCAM. NULL when that fails (it says why on stderr). */
+/* Sets the namespace up: sysctls for exact path answers, an empty TCAM. NULL when that fails (it
+ * says why on stderr). */
 struct dataplane *dataplane_new(struct sim *sim);
 /* Removes what it made. */
 void dataplane_free(struct dataplane *dp);
@@ -24,7 +26,8 @@ void dataplane_set_forwarding(struct dataplane *dp, bool forwards);
 /* Writes a route into the kernel, or removes it. */
 void dataplane_set_route(struct dataplane *dp, const struct route *route, bool present);
 /* The kernel's route to an address; the nexthop that it takes for a flow. False: none. */
-bool dataplane_lookup(struct dataplane *dp, int family, const uint8_t address[16], struct route *ret_route);
+bool dataplane_lookup(struct dataplane *dp, int family, const uint8_t address[16],
+		      struct route *ret_route);
 bool dataplane_path(struct dataplane *dp, const struct path_query *query, struct via *ret_via);
 /* Replaces neighbours and MAC addresses by the kernel's. */
 void dataplane_read_tables(struct dataplane *dp, struct tables *t);

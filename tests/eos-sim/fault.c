@@ -5,10 +5,21 @@
 #include <string.h>
 
 static const char *const kind_words[FAULT_KINDS] = {
-	[FAULT_REFUSE] = "refuse", [FAULT_TLS] = "tls", [FAULT_SILENCE] = "silence", [FAULT_RESET] = "reset",
-	[FAULT_STATUS] = "status", [FAULT_TRUNCATE] = "truncate", [FAULT_SHORT] = "short", [FAULT_DRIP] = "drip",
-	[FAULT_REDIRECT] = "redirect", [FAULT_HUGE] = "huge", [FAULT_DEEP] = "deep", [FAULT_TYPES] = "types",
-	[FAULT_FOREIGN_ID] = "foreign-id", [FAULT_FAIL] = "fail", [FAULT_CRASH] = "crash",
+	[FAULT_REFUSE] = "refuse",
+	[FAULT_TLS] = "tls",
+	[FAULT_SILENCE] = "silence",
+	[FAULT_RESET] = "reset",
+	[FAULT_STATUS] = "status",
+	[FAULT_TRUNCATE] = "truncate",
+	[FAULT_SHORT] = "short",
+	[FAULT_DRIP] = "drip",
+	[FAULT_REDIRECT] = "redirect",
+	[FAULT_HUGE] = "huge",
+	[FAULT_DEEP] = "deep",
+	[FAULT_TYPES] = "types",
+	[FAULT_FOREIGN_ID] = "foreign-id",
+	[FAULT_FAIL] = "fail",
+	[FAULT_CRASH] = "crash",
 };
 
 static const char *const on_words[] = { "any", "read", "write" };
@@ -37,12 +48,21 @@ const char *fault_add(struct faults *faults, struct json_object *o)
 	struct fault *f = need(calloc(1, sizeof(*f)));
 
 	*f = (struct fault){
-		.id = ++faults->ids, .kind = (enum fault_kind)kind, .on = (enum fault_on)on,
-		.count = json_number(o, "count", 1), .skip = json_number(o, "skip", 0), .at = json_number(o, "at", 1),
+		.id = ++faults->ids,
+		.kind = (enum fault_kind)kind,
+		.on = (enum fault_on)on,
+		.count = json_number(o, "count", 1),
+		.skip = json_number(o, "skip", 0),
+		.at = json_number(o, "at", 1),
 		.applied = json_number(o, "applied", kind == FAULT_SILENCE ? 0 : -1),
-		.delay_ms = json_number(o, "delay_ms", kind == FAULT_DRIP ? 20 : 0), .hold_ms = json_number(o, "hold_ms", 60000),
-		.status = json_number(o, "status", 503), .code = json_number(o, "code", 1000),
-		.bytes = json_number(o, "bytes", kind == FAULT_HUGE ? 100000000 : kind == FAULT_DEEP ? 10000 : 7),
+		.delay_ms = json_number(o, "delay_ms", kind == FAULT_DRIP ? 20 : 0),
+		.hold_ms = json_number(o, "hold_ms", 60000),
+		.status = json_number(o, "status", 503),
+		.code = json_number(o, "code", 1000),
+		.bytes = json_number(o, "bytes",
+				     kind == FAULT_HUGE	  ? 100000000
+				     : kind == FAULT_DEEP ? 10000
+							  : 7),
 		.has_match = match != NULL,
 	};
 	set_text(f->text, sizeof(f->text), json_text(o, "text", ""));
@@ -93,7 +113,8 @@ static const char *command_text(struct json_object *cmds, size_t i)
 {
 	struct json_object *c = json_object_array_get_idx(cmds, i);
 
-	return json_object_is_type(c, json_type_string) ? json_object_get_string(c) : json_text(c, "cmd", "");
+	return json_object_is_type(c, json_type_string) ? json_object_get_string(c)
+							: json_text(c, "cmd", "");
 }
 
 static bool fits(const struct fault *f, struct json_object *cmds, bool writes)
@@ -113,7 +134,8 @@ static bool fits(const struct fault *f, struct json_object *cmds, bool writes)
 	return false;
 }
 
-bool fault_take(struct faults *faults, struct json_object *cmds, bool writes, struct fault *ret_fault)
+bool fault_take(struct faults *faults, struct json_object *cmds, bool writes,
+		struct fault *ret_fault)
 {
 	for (struct fault **link = &faults->first; *link; link = &(*link)->next) {
 		struct fault *f = *link;
@@ -125,7 +147,8 @@ bool fault_take(struct faults *faults, struct json_object *cmds, bool writes, st
 			continue;
 		}
 		*ret_fault = *f;
-		/* A silence stays listed, with nothing left to count, until it is cleared: it may have to be ended early. */
+		/* A silence stays listed, with nothing left to count, until it is cleared: it may
+		 * have to be ended early. */
 		if (f->count > 0 && --f->count == 0 && f->kind != FAULT_SILENCE)
 			remove_fault(link);
 		return true;

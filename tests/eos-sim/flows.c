@@ -57,14 +57,16 @@ struct flow *table_enter(struct sim *sim, const char *name)
 
 size_t flow_cost(const struct sim *sim, const struct flow_spec *spec)
 {
-	bool ipv6 = spec->ethertype == 0x86dd || spec->src.family == AF_INET6 || spec->dst.family == AF_INET6;
+	bool ipv6 = spec->ethertype == 0x86dd || spec->src.family == AF_INET6 ||
+		    spec->dst.family == AF_INET6;
 
 	return ipv6 ? (size_t)sim->knobs.ipv6_entries : 1;
 }
 
 long table_room(const struct sim *sim)
 {
-	return sim->knobs.capacity - sim->knobs.reserved - (long)sim->table.foreign - (long)sim->table.used;
+	return sim->knobs.capacity - sim->knobs.reserved - (long)sim->table.foreign -
+	       (long)sim->table.used;
 }
 
 static void take_out(struct sim *sim, struct flow *f)
@@ -151,7 +153,8 @@ static bool refused_by_hardware(const struct sim *sim, const struct flow_spec *s
 	return (s->nexthops.n > 0 && (six ? k->nexthop6 : k->nexthop4) == SUPPORT_REJECT) ||
 	       ((s->idle || s->hard) && k->timeouts == SUPPORT_REJECT) ||
 	       (s->outputs.n > 0 && k->output_interface == SUPPORT_REJECT) ||
-	       (*s->set_dmac && k->set_mac == SUPPORT_REJECT) || (s->set_vlan >= 0 && k->set_vlan == SUPPORT_REJECT);
+	       (*s->set_dmac && k->set_mac == SUPPORT_REJECT) ||
+	       (s->set_vlan >= 0 && k->set_vlan == SUPPORT_REJECT);
 }
 
 static bool nexthops_resolved(const struct sim *sim, const struct flow_spec *s)
@@ -250,7 +253,8 @@ static void shrink(struct sim *sim)
 		struct flow *victim = NULL;
 
 		for (struct flow *f = sim->table.first; f; f = f->next) {
-			if (f->in_hardware && (!victim || f->hardware.priority <= victim->hardware.priority))
+			if (f->in_hardware &&
+			    (!victim || f->hardware.priority <= victim->hardware.priority))
 				victim = f;
 		}
 		if (!victim)
@@ -295,8 +299,9 @@ const char *flow_status(const struct sim *sim, const struct flow *f)
 	case FLOW_PROGRAMMED:
 		return "Flow programmed";
 	case FLOW_NO_ROOM:
-		return sim->knobs.full_shows == FULL_STATUS ? "Flow rejected due to insufficient resources" :
-							      "Waiting for a resource to be allocated";
+		return sim->knobs.full_shows == FULL_STATUS
+			       ? "Flow rejected due to insufficient resources"
+			       : "Waiting for a resource to be allocated";
 	case FLOW_REFUSED:
 		return sim->knobs.reject_status;
 	case FLOW_PENDING:

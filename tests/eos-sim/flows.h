@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The DirectFlow table: what is configured, and what of it the hardware holds. Programming is asynchronous: table_tick moves flows
- * along. The caller holds the simulator's lock. */
+/* The DirectFlow table: what is configured, and what of it the hardware holds. Programming is
+ * asynchronous: table_tick moves flows along. The caller holds the simulator's lock. */
 #pragma once
 
 #include "knobs.h"
 
 #define FLOW_NAME_SIZE 256
-#define FLOW_LIST_MAX 8
+#define FLOW_LIST_MAX  8
 #define FLOW_WORD_SIZE 64
 
 struct flow_list {
@@ -44,7 +44,7 @@ enum flow_state {
 
 struct flow {
 	struct flow *next, *previous; /* in the order of creation */
-	struct flow *chain;           /* same hash */
+	struct flow *chain;	      /* same hash */
 	char name[FLOW_NAME_SIZE];
 	char comment[256];
 	uint64_t serial; /* of creation */
@@ -56,9 +56,10 @@ struct flow {
 	struct flow_spec hardware;
 	int64_t installed, moved; /* when, and when its counter last moved */
 	uint64_t packets, bytes;  /* real */
-	uint64_t seen_packets;    /* at the last look at the idle time */
+	uint64_t seen_packets;	  /* at the last look at the idle time */
 	uint64_t shown_packets, shown_bytes;
-	/* Of the data plane: its place among exact matches; what its rule had counted when it was last read. */
+	/* Of the data plane: its place among exact matches; what its rule had counted when it was
+	 * last read. */
 	void *plane;
 	uint64_t rule_packets, rule_bytes;
 };
@@ -71,7 +72,7 @@ struct flow_table {
 	size_t n, used; /* flows; entries that they take in hardware */
 	size_t foreign; /* entries that other features take */
 	uint64_t serials;
-	bool shut;             /* "shutdown" */
+	bool shut;	       /* "shutdown" */
 	int64_t agent_back_at; /* the agent restarts until then */
 	int64_t next_count;    /* when counters are looked at again */
 	int64_t program_credit_at;

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #define FLAG_CHECKSUM 0x8000
-#define FLAG_KEY 0x2000
+#define FLAG_KEY      0x2000
 #define FLAG_SEQUENCE 0x1000
 
 static uint8_t *put16(uint8_t *p, uint32_t value)
@@ -54,8 +54,9 @@ size_t frame_ip_offset(const uint8_t *frame, size_t size, uint16_t *ret_ethertyp
 static uint8_t *put_type_ii(uint8_t *p, const struct gre_format *f)
 {
 	p = put16(p, 0x1000u | (uint32_t)(f->vlan & 0xfff));
-	p = put16(p, (f->vlan ? 0x1800u : 0) | (uint32_t)(f->session & 0x3ff)); /* En 3: the tag stays in the frame */
-	return put32(p, 7);                                                     /* index */
+	p = put16(p, (f->vlan ? 0x1800u : 0) |
+			     (uint32_t)(f->session & 0x3ff)); /* En 3: the tag stays in the frame */
+	return put32(p, 7);				      /* index */
 }
 
 static uint8_t *put_type_iii(uint8_t *p, const struct gre_format *f)
@@ -83,11 +84,13 @@ static uint8_t *put_timestamp(uint8_t *p)
 	return put32(put16(p, (uint32_t)now.tv_sec), (uint32_t)now.tv_nsec);
 }
 
-static uint8_t *put_gre(uint8_t *p, const struct gre_format *f, uint32_t protocol, uint32_t sequence, uint8_t **ret_checksum)
+static uint8_t *put_gre(uint8_t *p, const struct gre_format *f, uint32_t protocol,
+			uint32_t sequence, uint8_t **ret_checksum)
 {
 	bool counts = f->sequence || f->type == GRE_TYPE_II || f->type == GRE_TYPE_III;
 
-	p = put16(p, (f->checksum ? FLAG_CHECKSUM : 0u) | (f->key >= 0 ? FLAG_KEY : 0u) | (counts ? FLAG_SEQUENCE : 0u));
+	p = put16(p, (f->checksum ? FLAG_CHECKSUM : 0u) | (f->key >= 0 ? FLAG_KEY : 0u) |
+			     (counts ? FLAG_SEQUENCE : 0u));
 	p = put16(p, f->protocol >= 0 ? (uint32_t)f->protocol : protocol);
 	*ret_checksum = f->checksum ? p : NULL;
 	if (f->checksum)
@@ -112,9 +115,12 @@ static void put_outer(uint8_t *ip, const struct gre_format *f, size_t size)
 	put16(ip + 10, sum16(ip, 20));
 }
 
-size_t gre_encode(const struct gre_format *f, uint32_t sequence, const uint8_t *frame, size_t size, uint8_t *out)
+size_t gre_encode(const struct gre_format *f, uint32_t sequence, const uint8_t *frame, size_t size,
+		  uint8_t *out)
 {
-	static const uint32_t protocols[] = { [GRE_TYPE_I] = 0x88be, [GRE_TYPE_II] = 0x88be, [GRE_TYPE_III] = 0x22eb,
+	static const uint32_t protocols[] = { [GRE_TYPE_I] = 0x88be,
+					      [GRE_TYPE_II] = 0x88be,
+					      [GRE_TYPE_III] = 0x22eb,
 					      [GRE_TYPE_TEB] = 0x6558 };
 	uint16_t ethertype = 0;
 	size_t ip = frame_ip_offset(frame, size, &ethertype), inner = size;
@@ -124,7 +130,8 @@ size_t gre_encode(const struct gre_format *f, uint32_t sequence, const uint8_t *
 		return 0;
 	if (f->truncate > 0 && inner > (size_t)f->truncate)
 		inner = (size_t)f->truncate;
-	p = put_gre(out + 20, f, f->type == GRE_TYPE_IP ? ethertype : protocols[f->type], sequence, &checksum);
+	p = put_gre(out + 20, f, f->type == GRE_TYPE_IP ? ethertype : protocols[f->type], sequence,
+		    &checksum);
 	if (f->type == GRE_TYPE_II)
 		p = put_type_ii(p, f);
 	if (f->type == GRE_TYPE_III)

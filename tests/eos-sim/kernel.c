@@ -63,7 +63,8 @@ static int talk(struct dataplane *dp, struct request *r, message_function *each,
 
 		if (n < 0)
 			return -errno;
-		for (struct nlmsghdr *h = (struct nlmsghdr *)buffer; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
+		for (struct nlmsghdr *h = (struct nlmsghdr *)buffer; NLMSG_OK(h, n);
+		     h = NLMSG_NEXT(h, n)) {
 			if (h->nlmsg_seq != dp->netlink_serial)
 				continue;
 			if (h->nlmsg_type == NLMSG_ERROR)
@@ -90,33 +91,38 @@ static void parse(struct rtattr *table[], unsigned short max, struct rtattr *a, 
 static void interface_name(const struct dataplane *dp, unsigned index, char ret[NAME_SIZE])
 {
 	char dev[IF_NAMESIZE] = "";
-	const struct interface *i = if_indextoname(index, dev) ? interface_by_dev(&dp->sim->tables, dev) : NULL;
+	const struct interface *i =
+		if_indextoname(index, dev) ? interface_by_dev(&dp->sim->tables, dev) : NULL;
 
 	set_text(ret, NAME_SIZE, i ? i->name : dev);
 }
 
-static void fill_via(const struct dataplane *dp, struct via *via, int family, unsigned index, struct rtattr *a[], long weight)
+static void fill_via(const struct dataplane *dp, struct via *via, int family, unsigned index,
+		     struct rtattr *a[], long weight)
 {
 	*via = (struct via){ .weight = weight };
 	interface_name(dp, index, via->interface);
 	if (a[RTA_GATEWAY])
 		address_text(family, RTA_DATA(a[RTA_GATEWAY]), via->nexthop);
 	else if (a[RTA_VIA])
-		address_text(((struct rtvia *)RTA_DATA(a[RTA_VIA]))->rtvia_family, ((struct rtvia *)RTA_DATA(a[RTA_VIA]))->rtvia_addr,
-			     via->nexthop);
+		address_text(((struct rtvia *)RTA_DATA(a[RTA_VIA]))->rtvia_family,
+			     ((struct rtvia *)RTA_DATA(a[RTA_VIA]))->rtvia_addr, via->nexthop);
 }
 
-static void fill_multipath(const struct dataplane *dp, struct route *route, struct rtattr *multipath)
+static void fill_multipath(const struct dataplane *dp, struct route *route,
+			   struct rtattr *multipath)
 {
 	struct rtnexthop *hop = RTA_DATA(multipath);
 	int left = (int)RTA_PAYLOAD(multipath);
 
-	while (left >= (int)sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) && hop->rtnh_len <= left && route->n < VIA_MAX) {
+	while (left >= (int)sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) &&
+	       hop->rtnh_len <= left && route->n < VIA_MAX) {
 		struct rtattr *a[RTA_MAX + 1];
 
 		parse(a, RTA_MAX, RTNH_DATA(hop), hop->rtnh_len - (int)sizeof(*hop));
 		if (!(hop->rtnh_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)))
-			fill_via(dp, &route->vias[route->n++], route->family, (unsigned)hop->rtnh_ifindex, a, hop->rtnh_hops + 1);
+			fill_via(dp, &route->vias[route->n++], route->family,
+				 (unsigned)hop->rtnh_ifindex, a, hop->rtnh_hops + 1);
 		left -= RTNH_ALIGN(hop->rtnh_len);
 		hop = RTNH_NEXT(hop);
 	}
@@ -137,18 +143,22 @@ static void take_route(struct dataplane *dp, const struct nlmsghdr *h, void *con
 		memcpy(route->address, RTA_DATA(a[RTA_DST]), RTA_PAYLOAD(a[RTA_DST]));
 	address_text(route->family, route->address, text);
 	snprintf(route->prefix, sizeof(route->prefix), "%.50s/%ld", text, route->length);
-	set_text(route->type, sizeof(route->type), m->rtm_protocol == RTPROT_KERNEL ? "connected" :
-		 m->rtm_protocol <= RTPROT_STATIC ? "static" : "eBGP");
+	set_text(route->type, sizeof(route->type),
+		 m->rtm_protocol == RTPROT_KERNEL   ? "connected"
+		 : m->rtm_protocol <= RTPROT_STATIC ? "static"
+						    : "eBGP");
 	if (a[RTA_MULTIPATH])
 		fill_multipath(dp, route, a[RTA_MULTIPATH]);
 	else if (a[RTA_OIF])
-		fill_via(dp, &route->vias[route->n++], route->family, *(unsigned *)RTA_DATA(a[RTA_OIF]), a, 1);
+		fill_via(dp, &route->vias[route->n++], route->family,
+			 *(unsigned *)RTA_DATA(a[RTA_OIF]), a, 1);
 }
 
 static struct request route_request(int family, const uint8_t address[16], unsigned flags)
 {
 	size_t size = family == AF_INET ? 4 : 16;
-	struct request r = { .header = { .nlmsg_type = RTM_GETROUTE, .nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)) } };
+	struct request r = { .header = { .nlmsg_type = RTM_GETROUTE,
+					 .nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)) } };
 
 	r.route.rtm_family = (unsigned char)family;
 	r.route.rtm_dst_len = (unsigned char)(8 * size);
@@ -157,7 +167,8 @@ static struct request route_request(int family, const uint8_t address[16], unsig
 	return r;
 }
 
-int kernel_route(struct dataplane *dp, int family, const uint8_t address[16], struct route *ret_route)
+int kernel_route(struct dataplane *dp, int family, const uint8_t address[16],
+		 struct route *ret_route)
 {
 	struct request r = route_request(family, address, RTM_F_FIB_MATCH);
 	struct route route = { .family = family };
@@ -203,7 +214,8 @@ static void take_neighbour(struct dataplane *dp, const struct nlmsghdr *h, void 
 	struct tables *t = context;
 	struct neighbour *n;
 
-	parse(a, NDA_MAX, (struct rtattr *)((char *)m + NLMSG_ALIGN(sizeof(*m))), (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*m))));
+	parse(a, NDA_MAX, (struct rtattr *)((char *)m + NLMSG_ALIGN(sizeof(*m))),
+	      (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*m))));
 	if (!a[NDA_DST] || !a[NDA_LLADDR] || RTA_PAYLOAD(a[NDA_LLADDR]) != 6 ||
 	    !(m->ndm_state & (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT)))
 		return;
@@ -217,7 +229,8 @@ static void take_neighbour(struct dataplane *dp, const struct nlmsghdr *h, void 
 
 static void dump_neighbours(struct dataplane *dp, int family, message_function *each, void *context)
 {
-	struct request r = { .header = { .nlmsg_type = RTM_GETNEIGH, .nlmsg_flags = NLM_F_DUMP,
+	struct request r = { .header = { .nlmsg_type = RTM_GETNEIGH,
+					 .nlmsg_flags = NLM_F_DUMP,
 					 .nlmsg_len = NLMSG_LENGTH(sizeof(struct ndmsg)) } };
 
 	r.neighbour.ndm_family = (unsigned char)family;
@@ -244,7 +257,8 @@ static void take_mac(struct dataplane *dp, const struct nlmsghdr *h, void *conte
 	struct mac_entry *e;
 	char name[NAME_SIZE];
 
-	parse(a, NDA_MAX, (struct rtattr *)((char *)m + NLMSG_ALIGN(sizeof(*m))), (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*m))));
+	parse(a, NDA_MAX, (struct rtattr *)((char *)m + NLMSG_ALIGN(sizeof(*m))),
+	      (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*m))));
 	if (m->ndm_state & NUD_PERMANENT || !a[NDA_LLADDR])
 		return;
 	e = need(calloc(1, sizeof(*e)));
@@ -283,7 +297,8 @@ void kernel_use_neighbour(struct dataplane *dp, int family, const uint8_t addres
 	if (!index)
 		return;
 
-	struct request r = { .header = { .nlmsg_type = RTM_NEWNEIGH, .nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK,
+	struct request r = { .header = { .nlmsg_type = RTM_NEWNEIGH,
+					 .nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK,
 					 .nlmsg_len = NLMSG_LENGTH(sizeof(struct ndmsg)) } };
 
 	r.neighbour.ndm_family = (unsigned char)family;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Everything about a switch that nobody knows for sure, or that a test wants otherwise. The table in knobs.c has a line of help, the
- * standard value and what a personality draws from for each. Choices are kept as the index of their word in that table. */
+/* Everything about a switch that nobody knows for sure, or that a test wants otherwise. The table
+ * in knobs.c has a line of help, the standard value and what a personality draws from for each.
+ * Choices are kept as the index of their word in that table. */
 #pragma once
 
 #include "util.h"
@@ -30,22 +31,28 @@ struct knobs {
 	long boot_wobble_ms;
 	/* transport and JSON-RPC */
 	char user[KNOB_TEXT_SIZE], password[KNOB_TEXT_SIZE], enable_password[KNOB_TEXT_SIZE];
-	long auth, login, session_timeout_ms, aaa_ms, starts_privileged, request_ms, read_ms, write_ms, serialize, new_params, param_text;
+	long auth, login, session_timeout_ms, aaa_ms, starts_privileged, request_ms, read_ms,
+		write_ms, serialize, new_params, param_text;
 	long auto_complete, max_request_bytes;
 	char deny[KNOB_TEXT_SIZE];
 	/* DirectFlow: what it takes */
-	long directflow, shutdown_at_boot, nexthop4, nexthop6, multi_nexthop, output_interface, set_mac, set_vlan, timeouts, ipv6_keyword;
+	long directflow, shutdown_at_boot, nexthop4, nexthop6, multi_nexthop, output_interface,
+		set_mac, set_vlan, timeouts, ipv6_keyword;
 	long name_max, missing_is_error, edit, lists_append, edit_resets, tie;
 	/* DirectFlow: hardware */
-	long capacity, reserved, ipv6_entries, program_ms, program_rate, nexthop_needs_arp, full_shows, full_retries, expiry, rearms;
+	long capacity, reserved, ipv6_entries, program_ms, program_rate, nexthop_needs_arp,
+		full_shows, full_retries, expiry, rearms;
 	long counter_ms, agent_keeps_hardware, agent_down, reboot_forwards;
 	/* DirectFlow: how it shows */
-	long detail_json, flows_by_name, pending_in_flows, off_shows, new_text_fields, nexthop_shape, ipv6_keys;
-	char nexthop_key[KNOB_TEXT_SIZE], pending_status[KNOB_TEXT_SIZE], reject_status[KNOB_TEXT_SIZE];
+	long detail_json, flows_by_name, pending_in_flows, off_shows, new_text_fields,
+		nexthop_shape, ipv6_keys;
+	char nexthop_key[KNOB_TEXT_SIZE], pending_status[KNOB_TEXT_SIZE],
+		reject_status[KNOB_TEXT_SIZE];
 	long tcam, tcam_group;
 	char tcam_label[KNOB_TEXT_SIZE];
 	/* paths and tables */
-	long lb, lb_needs, lb_json, lb_ipv6, lb_unable, lb_single, lb_member, route_json, route6_shape, route_weights, arp_interface;
+	long lb, lb_needs, lb_json, lb_ipv6, lb_unable, lb_single, lb_member, route_json,
+		route6_shape, route_weights, arp_interface;
 	/* models */
 	long extra_keys, numbers_as_strings, results_as_strings, config_messages;
 };

@@ -11,7 +11,7 @@
 
 #include "web.h"
 
-#define SESSIONS_MAX 64
+#define SESSIONS_MAX	64
 #define CONNECTIONS_MAX 1024
 
 struct web {
@@ -46,7 +46,8 @@ static socklen_t parse_where(const char *where, struct sockaddr_storage *ret)
 		unlink(where);
 		return sizeof(*un);
 	}
-	if (!colon || !parse_number(colon + 1, 0, 65535, &port) || colon - where >= (long)sizeof(host))
+	if (!colon || !parse_number(colon + 1, 0, 65535, &port) ||
+	    colon - where >= (long)sizeof(host))
 		return 0;
 	set_text(host, (size_t)(colon - where) + 1, where);
 	if (*host == '[') {
@@ -92,9 +93,11 @@ int listen_port(int fd)
 	struct sockaddr_storage address;
 	socklen_t length = sizeof(address);
 
-	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0 || address.ss_family == AF_UNIX)
+	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0 ||
+	    address.ss_family == AF_UNIX)
 		return 0;
-	return ntohs(((struct sockaddr_in *)&address)->sin_port); /* the same place in sockaddr_in6 */
+	return ntohs(
+		((struct sockaddr_in *)&address)->sin_port); /* the same place in sockaddr_in6 */
 }
 
 bool web_session_good(struct sim *sim, const char *cookie)
@@ -175,7 +178,8 @@ void web_settle(struct sim *sim)
 
 	for (int i = 0; i < 200 && !settled; i++) {
 		pthread_mutex_lock(&sim->lock);
-		settled = sim->web->listening == (clock_ms() < sim->down_until ? 0 : sim->web->most_listening);
+		settled = sim->web->listening ==
+			  (clock_ms() < sim->down_until ? 0 : sim->web->most_listening);
 		pthread_mutex_unlock(&sim->lock);
 		if (!settled)
 			sleep_ms(5);

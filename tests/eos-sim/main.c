@@ -19,16 +19,24 @@ struct options {
 };
 
 static const char usage[] =
-	"usage: eos-sim [--http ADDR:PORT]... [--https ADDR:PORT --cert FILE --key FILE] [--control PATH|ADDR:PORT]\n"
+	"usage: eos-sim [--http ADDR:PORT]... [--https ADDR:PORT --cert FILE --key FILE] "
+	"[--control PATH|ADDR:PORT]\n"
 	"               [--personality SEED] [--set KNOB=VALUE]... [--dataplane] [--knobs]\n"
-	"Port 0 takes a free one. Everything is printed on stdout, one line each; the last is \"ready\".\n"
+	"Port 0 takes a free one. Everything is printed on stdout, one line each; the last is "
+	"\"ready\".\n"
 	"Knobs (--knobs prints them all):\n";
 
 static const struct option long_options[] = {
-	{ "http", required_argument, NULL, 'h' }, { "https", required_argument, NULL, 's' }, { "cert", required_argument, NULL, 'c' },
-	{ "key", required_argument, NULL, 'k' }, { "control", required_argument, NULL, 'C' },
-	{ "personality", required_argument, NULL, 'p' }, { "set", required_argument, NULL, 'S' },
-	{ "dataplane", no_argument, NULL, 'd' }, { "knobs", no_argument, NULL, 'K' }, { "help", no_argument, NULL, 'K' },
+	{ "http", required_argument, NULL, 'h' },
+	{ "https", required_argument, NULL, 's' },
+	{ "cert", required_argument, NULL, 'c' },
+	{ "key", required_argument, NULL, 'k' },
+	{ "control", required_argument, NULL, 'C' },
+	{ "personality", required_argument, NULL, 'p' },
+	{ "set", required_argument, NULL, 'S' },
+	{ "dataplane", no_argument, NULL, 'd' },
+	{ "knobs", no_argument, NULL, 'K' },
+	{ "help", no_argument, NULL, 'K' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -111,7 +119,8 @@ static int serve(struct sim *sim, const struct options *o, const sigset_t *signa
 	for (size_t i = 0; good && i < o->n_http; i++)
 		good = (webs[n++] = web_start(sim, o->http[i], NULL, NULL)) != NULL;
 	for (size_t i = 0; good && i < o->n_https; i++) {
-		good = certificate && key && (webs[n++] = web_start(sim, o->https[i], certificate, key)) != NULL;
+		good = certificate && key &&
+		       (webs[n++] = web_start(sim, o->https[i], certificate, key)) != NULL;
 		if (!certificate || !key)
 			fputs("eos-sim: --https needs --cert and --key\n", stderr);
 	}

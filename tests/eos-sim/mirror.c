@@ -30,7 +30,8 @@ struct mirror {
 	uint64_t seen, sent, failed;
 };
 
-/* The transport header of an IP packet, and its protocol; 0 when it has none (a later fragment, something cut off). */
+/* The transport header of an IP packet, and its protocol; 0 when it has none (a later fragment,
+ * something cut off). */
 static size_t transport_offset(const uint8_t *ip, size_t size, uint8_t *ret_protocol)
 {
 	size_t at;
@@ -73,8 +74,8 @@ static bool is_wanted(const struct mirror *m, const uint8_t *frame, size_t size)
 	if (protocol != 6 || ip + l4 + 14 > size)
 		return false;
 	flags = frame[ip + l4 + 13];
-	return ((m->wanted & WANT_SYN) && (flags & 0x12) == 0x02) || ((m->wanted & WANT_FIN) && flags & 0x01) ||
-	       ((m->wanted & WANT_RST) && flags & 0x04);
+	return ((m->wanted & WANT_SYN) && (flags & 0x12) == 0x02) ||
+	       ((m->wanted & WANT_FIN) && flags & 0x01) || ((m->wanted & WANT_RST) && flags & 0x04);
 }
 
 /* The kernel takes the outer tag off; the wire had it. */
@@ -89,7 +90,8 @@ static size_t put_tag_back(uint8_t *frame, size_t size, const struct msghdr *h)
 		if (!(aux.tp_status & TP_STATUS_VLAN_VALID) || size < 12)
 			continue;
 		memmove(frame + 16, frame + 12, size - 12);
-		uint16_t tpid = aux.tp_status & TP_STATUS_VLAN_TPID_VALID ? aux.tp_vlan_tpid : 0x8100;
+		uint16_t tpid =
+			aux.tp_status & TP_STATUS_VLAN_TPID_VALID ? aux.tp_vlan_tpid : 0x8100;
 		uint16_t tag[2] = { htons(tpid), htons(aux.tp_vlan_tci) };
 
 		memcpy(frame + 12, tag, sizeof(tag));
@@ -108,7 +110,8 @@ static void mirror_frame(struct mirror *m, const uint8_t *frame, size_t size)
 		return;
 	n = gre_encode(&m->format, (uint32_t)m->sent, frame, size, packet);
 	memcpy(&to.sin_addr, m->format.destination, 4);
-	if (n > 0 && sendto(m->output, packet, n, 0, (struct sockaddr *)&to, sizeof(to)) == (ssize_t)n)
+	if (n > 0 &&
+	    sendto(m->output, packet, n, 0, (struct sockaddr *)&to, sizeof(to)) == (ssize_t)n)
 		m->sent++;
 	else
 		m->failed++;
@@ -128,8 +131,12 @@ static void *mirror_loop(void *p)
 		for (int i = 0; i < 256; i++) {
 			struct sockaddr_ll from;
 			struct iovec v = { frame, sizeof(frame) - 4 };
-			struct msghdr h = { .msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &v, .msg_iovlen = 1,
-					    .msg_control = control, .msg_controllen = sizeof(control) };
+			struct msghdr h = { .msg_name = &from,
+					    .msg_namelen = sizeof(from),
+					    .msg_iov = &v,
+					    .msg_iovlen = 1,
+					    .msg_control = control,
+					    .msg_controllen = sizeof(control) };
 			ssize_t n = recvmsg(m->capture, &h, MSG_DONTWAIT);
 
 			if (n < 0)
@@ -143,7 +150,9 @@ static void *mirror_loop(void *p)
 
 static bool open_sockets(struct mirror *m, const char *dev)
 {
-	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex(dev) };
+	struct sockaddr_ll at = { .sll_family = AF_PACKET,
+				  .sll_protocol = htons(ETH_P_ALL),
+				  .sll_ifindex = (int)if_nametoindex(dev) };
 	int one = 1, size = 32 << 20;
 
 	m->capture = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -199,11 +208,17 @@ static const char *parse_format(struct json_object *o, struct gre_format *ret)
 	if (i == ARRAY_LENGTH(types))
 		return "type is 1, 2, 3, teb or ip";
 	*ret = (struct gre_format){
-		.type = (enum gre_type)i, .ttl = (uint8_t)json_number(o, "ttl", 64), .protocol = json_number(o, "protocol", -1),
-		.key = json_number(o, "key", -1), .sequence = json_flag(o, "sequence", false),
-		.checksum = json_flag(o, "checksum", false), .subheader = json_flag(o, "subheader", false),
-		.timestamp = json_flag(o, "timestamp", false), .session = json_number(o, "session", 1),
-		.vlan = json_number(o, "vlan", 0), .truncate = json_number(o, "truncate", 0),
+		.type = (enum gre_type)i,
+		.ttl = (uint8_t)json_number(o, "ttl", 64),
+		.protocol = json_number(o, "protocol", -1),
+		.key = json_number(o, "key", -1),
+		.sequence = json_flag(o, "sequence", false),
+		.checksum = json_flag(o, "checksum", false),
+		.subheader = json_flag(o, "subheader", false),
+		.timestamp = json_flag(o, "timestamp", false),
+		.session = json_number(o, "session", 1),
+		.vlan = json_number(o, "vlan", 0),
+		.truncate = json_number(o, "truncate", 0),
 	};
 	if (inet_pton(AF_INET, json_text(o, "source", ""), ret->source) != 1 ||
 	    inet_pton(AF_INET, json_text(o, "destination", ""), ret->destination) != 1)

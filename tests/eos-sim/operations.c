@@ -10,9 +10,11 @@
 #include "web.h"
 
 /* Fills `ret` and returns NULL, or returns what is wrong. */
-typedef const char *operation_function(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret);
+typedef const char *operation_function(struct sim *sim, const char *op, struct json_object *o,
+				       struct json_object *ret);
 
-static const char *op_set(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_set(struct sim *sim, const char *op, struct json_object *o,
+			  struct json_object *ret)
 {
 	struct json_object *knobs = json_child(o, "knobs");
 
@@ -20,14 +22,16 @@ static const char *op_set(struct sim *sim, const char *op, struct json_object *o
 	(void)ret;
 	if (!json_object_is_type(knobs, json_type_object))
 		return "knobs is no object";
-	json_object_object_foreach(knobs, name, value) {
+	json_object_object_foreach(knobs, name, value)
+	{
 		if (!knobs_set(&sim->knobs, name, json_object_get_string(value)))
 			return "no such knob, or not a value of it";
 	}
 	return NULL;
 }
 
-static const char *op_fault(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_fault(struct sim *sim, const char *op, struct json_object *o,
+			    struct json_object *ret)
 {
 	const char *wrong = fault_add(&sim->faults, o);
 
@@ -36,7 +40,8 @@ static const char *op_fault(struct sim *sim, const char *op, struct json_object 
 	return wrong;
 }
 
-static const char *op_clear_faults(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_clear_faults(struct sim *sim, const char *op, struct json_object *o,
+				   struct json_object *ret)
 {
 	(void)op;
 	(void)o;
@@ -45,7 +50,8 @@ static const char *op_clear_faults(struct sim *sim, const char *op, struct json_
 	return NULL;
 }
 
-static const char *op_faults(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_faults(struct sim *sim, const char *op, struct json_object *o,
+			     struct json_object *ret)
 {
 	(void)op;
 	(void)o;
@@ -53,7 +59,8 @@ static const char *op_faults(struct sim *sim, const char *op, struct json_object
 	return NULL;
 }
 
-static const char *op_reply(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_reply(struct sim *sim, const char *op, struct json_object *o,
+			    struct json_object *ret)
 {
 	struct canned *r = need(calloc(1, sizeof(*r)));
 
@@ -70,7 +77,8 @@ static const char *op_reply(struct sim *sim, const char *op, struct json_object 
 	return NULL;
 }
 
-static const char *op_clear_replies(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_clear_replies(struct sim *sim, const char *op, struct json_object *o,
+				    struct json_object *ret)
 {
 	(void)op;
 	(void)o;
@@ -80,7 +88,8 @@ static const char *op_clear_replies(struct sim *sim, const char *op, struct json
 }
 
 /* Another administrator at the console: no HTTP, no faults, no latency. */
-static const char *op_cli(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_cli(struct sim *sim, const char *op, struct json_object *o,
+			  struct json_object *ret)
 {
 	struct json_object *cmds = json_child(o, "cmds"), *out = json_object_new_array();
 	struct cli c;
@@ -88,11 +97,14 @@ static const char *op_cli(struct sim *sim, const char *op, struct json_object *o
 	(void)op;
 	cli_init(&c, sim, json_text(o, "user", "console"), false);
 	c.mode = MODE_ENABLE;
-	for (size_t i = 0; json_object_is_type(cmds, json_type_array) && i < json_object_array_length(cmds); i++) {
+	for (size_t i = 0;
+	     json_object_is_type(cmds, json_type_array) && i < json_object_array_length(cmds);
+	     i++) {
 		struct json_object *cmd = json_object_array_get_idx(cmds, i);
 		bool plain = json_object_is_type(cmd, json_type_string);
 
-		cli_run(&c, plain ? json_object_get_string(cmd) : json_text(cmd, "cmd", ""), plain ? NULL : json_text(cmd, "input", NULL));
+		cli_run(&c, plain ? json_object_get_string(cmd) : json_text(cmd, "cmd", ""),
+			plain ? NULL : json_text(cmd, "input", NULL));
 		json_append_text(out, c.error ? c.error : c.output ? c.output : "");
 		if (c.error)
 			json_put_text(ret, "error", c.error);
@@ -105,7 +117,8 @@ static const char *op_cli(struct sim *sim, const char *op, struct json_object *o
 	return NULL;
 }
 
-static const char *op_power(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_power(struct sim *sim, const char *op, struct json_object *o,
+			    struct json_object *ret)
 {
 	long ms = json_number(o, "ms", 1000);
 
@@ -121,7 +134,8 @@ static const char *op_power(struct sim *sim, const char *op, struct json_object 
 	return NULL;
 }
 
-static const char *op_up(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_up(struct sim *sim, const char *op, struct json_object *o,
+			 struct json_object *ret)
 {
 	(void)op;
 	(void)o;
@@ -130,14 +144,17 @@ static const char *op_up(struct sim *sim, const char *op, struct json_object *o,
 	return NULL;
 }
 
-static const char *op_lock(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_lock(struct sim *sim, const char *op, struct json_object *o,
+			   struct json_object *ret)
 {
 	(void)ret;
-	set_text(sim->lock_holder, sizeof(sim->lock_holder), strcmp(op, "lock") == 0 ? json_text(o, "holder", "somebody") : "");
+	set_text(sim->lock_holder, sizeof(sim->lock_holder),
+		 strcmp(op, "lock") == 0 ? json_text(o, "holder", "somebody") : "");
 	return NULL;
 }
 
-static const char *op_expire_sessions(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_expire_sessions(struct sim *sim, const char *op, struct json_object *o,
+				      struct json_object *ret)
 {
 	(void)op;
 	(void)o;
@@ -146,7 +163,8 @@ static const char *op_expire_sessions(struct sim *sim, const char *op, struct js
 	return NULL;
 }
 
-static const char *op_drop_connections(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_drop_connections(struct sim *sim, const char *op, struct json_object *o,
+				       struct json_object *ret)
 {
 	(void)op;
 	(void)o;
@@ -155,7 +173,8 @@ static const char *op_drop_connections(struct sim *sim, const char *op, struct j
 	return NULL;
 }
 
-static const char *op_foreign(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_foreign(struct sim *sim, const char *op, struct json_object *o,
+			      struct json_object *ret)
 {
 	(void)op;
 	(void)ret;
@@ -164,7 +183,8 @@ static const char *op_foreign(struct sim *sim, const char *op, struct json_objec
 }
 
 /* Packets of a flow that no data plane counts; the name "*" is all that are in hardware. */
-static const char *op_count(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_count(struct sim *sim, const char *op, struct json_object *o,
+			    struct json_object *ret)
 {
 	const char *name = json_text(o, "flow", "*");
 	long packets = json_number(o, "packets", 1);
@@ -183,7 +203,8 @@ static const char *op_count(struct sim *sim, const char *op, struct json_object 
 }
 
 /* What counters would show, without waiting for their interval. */
-static const char *op_refresh(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_refresh(struct sim *sim, const char *op, struct json_object *o,
+			      struct json_object *ret)
 {
 	(void)op;
 	(void)o;
@@ -193,9 +214,11 @@ static const char *op_refresh(struct sim *sim, const char *op, struct json_objec
 	return NULL;
 }
 
-static const char *op_path(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_path(struct sim *sim, const char *op, struct json_object *o,
+			   struct json_object *ret)
 {
-	struct path_query q = { .protocol = json_number(o, "protocol", 6), .sport = json_number(o, "sport", 0),
+	struct path_query q = { .protocol = json_number(o, "protocol", 6),
+				.sport = json_number(o, "sport", 0),
 				.dport = json_number(o, "dport", 0) };
 	struct via via;
 
@@ -211,19 +234,22 @@ static const char *op_path(struct sim *sim, const char *op, struct json_object *
 	return NULL;
 }
 
-static const char *op_table(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_table(struct sim *sim, const char *op, struct json_object *o,
+			    struct json_object *ret)
 {
 	(void)ret;
 	return tables_operate(sim, op, o);
 }
 
-static const char *op_mirror(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_mirror(struct sim *sim, const char *op, struct json_object *o,
+			     struct json_object *ret)
 {
 	(void)op;
 	return mirror_operate(sim, o, ret);
 }
 
-static const char *op_knobs(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_knobs(struct sim *sim, const char *op, struct json_object *o,
+			    struct json_object *ret)
 {
 	(void)op;
 	(void)o;
@@ -231,7 +257,8 @@ static const char *op_knobs(struct sim *sim, const char *op, struct json_object 
 	return NULL;
 }
 
-static const char *op_journal(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_journal(struct sim *sim, const char *op, struct json_object *o,
+			      struct json_object *ret)
 {
 	struct json_object *list = json_object_new_array();
 	struct journal *j = &sim->journal;
@@ -257,7 +284,8 @@ static const char *op_journal(struct sim *sim, const char *op, struct json_objec
 	return NULL;
 }
 
-static const char *op_state(struct sim *sim, const char *op, struct json_object *o, struct json_object *ret)
+static const char *op_state(struct sim *sim, const char *op, struct json_object *o,
+			    struct json_object *ret)
 {
 	(void)op;
 	(void)o;
@@ -269,13 +297,37 @@ static const struct {
 	const char *op;
 	operation_function *run;
 } operations[] = {
-	{ "set", op_set }, { "fault", op_fault }, { "clear-faults", op_clear_faults }, { "faults", op_faults }, { "reply", op_reply },
-	{ "clear-replies", op_clear_replies }, { "cli", op_cli }, { "reboot", op_power }, { "agent-restart", op_power },
-	{ "down", op_power }, { "clock-step", op_power }, { "up", op_up }, { "lock", op_lock }, { "unlock", op_lock },
-	{ "expire-sessions", op_expire_sessions }, { "drop-connections", op_drop_connections }, { "foreign", op_foreign },
-	{ "count", op_count }, { "refresh", op_refresh }, { "path", op_path }, { "interface", op_table }, { "route", op_table },
-	{ "no-route", op_table }, { "arp", op_table }, { "no-arp", op_table }, { "mac", op_table }, { "no-mac", op_table },
-	{ "mirror", op_mirror }, { "knobs", op_knobs }, { "journal", op_journal }, { "state", op_state },
+	{ "set", op_set },
+	{ "fault", op_fault },
+	{ "clear-faults", op_clear_faults },
+	{ "faults", op_faults },
+	{ "reply", op_reply },
+	{ "clear-replies", op_clear_replies },
+	{ "cli", op_cli },
+	{ "reboot", op_power },
+	{ "agent-restart", op_power },
+	{ "down", op_power },
+	{ "clock-step", op_power },
+	{ "up", op_up },
+	{ "lock", op_lock },
+	{ "unlock", op_lock },
+	{ "expire-sessions", op_expire_sessions },
+	{ "drop-connections", op_drop_connections },
+	{ "foreign", op_foreign },
+	{ "count", op_count },
+	{ "refresh", op_refresh },
+	{ "path", op_path },
+	{ "interface", op_table },
+	{ "route", op_table },
+	{ "no-route", op_table },
+	{ "arp", op_table },
+	{ "no-arp", op_table },
+	{ "mac", op_table },
+	{ "no-mac", op_table },
+	{ "mirror", op_mirror },
+	{ "knobs", op_knobs },
+	{ "journal", op_journal },
+	{ "state", op_state },
 };
 
 struct json_object *control_operate(struct sim *sim, struct json_object *operation)

@@ -4,12 +4,12 @@
 
 #include "dataplane.h"
 
-#define TCAM_TABLE "eos_sim"
-#define MARK_NORMAL 1 /* matched, and forwarded as if it had not been */
-#define MARK_DROP 2
-#define MARK_BASE 0x100
+#define TCAM_TABLE	   "eos_sim"
+#define MARK_NORMAL	   1 /* matched, and forwarded as if it had not been */
+#define MARK_DROP	   2
+#define MARK_BASE	   0x100
 #define ROUTING_TABLE_BASE 21000
-#define ACTIONS_MAX 1000
+#define ACTIONS_MAX	   1000
 
 /* What flows do with a packet; each has a mark, a rule and a routing table. */
 struct action {
@@ -39,7 +39,8 @@ struct dataplane {
 
 /* netlink: 0, or a negative errno. */
 int kernel_open(struct dataplane *dp);
-int kernel_route(struct dataplane *dp, int family, const uint8_t address[16], struct route *ret_route);
+int kernel_route(struct dataplane *dp, int family, const uint8_t address[16],
+		 struct route *ret_route);
 int kernel_path(struct dataplane *dp, const struct path_query *query, struct via *ret_via);
 void kernel_read_neighbours(struct dataplane *dp, struct tables *t);
 void kernel_read_macs(struct dataplane *dp, struct tables *t);

@@ -8,10 +8,11 @@
 
 #include "rpc.h"
 
-enum MHD_Result reply_text(struct MHD_Connection *connection, unsigned status, const char *type, const char *body, const char *header,
-			   const char *value)
+enum MHD_Result reply_text(struct MHD_Connection *connection, unsigned status, const char *type,
+			   const char *body, const char *header, const char *value)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(body), (void *)body, MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(strlen(body), (void *)body, MHD_RESPMEM_MUST_COPY);
 	enum MHD_Result result;
 
 	MHD_add_response_header(r, "Content-Type", type);
@@ -28,7 +29,7 @@ struct stream {
 	enum fault_kind kind;
 	int fd;
 	char *body;
-	size_t size;    /* of body */
+	size_t size;	/* of body */
 	uint64_t total; /* of what is sent */
 	long delay_ms, step;
 };
@@ -89,22 +90,31 @@ static ssize_t stream_read(void *p, uint64_t position, char *buffer, size_t size
 	return (ssize_t)n;
 }
 
-static enum MHD_Result reply_stream(struct MHD_Connection *connection, int fd, const struct fault *fault, char *body)
+static enum MHD_Result reply_stream(struct MHD_Connection *connection, int fd,
+				    const struct fault *fault, char *body)
 {
 	struct stream *s = need(calloc(1, sizeof(*s)));
 	struct MHD_Response *r;
 	enum MHD_Result result;
 
-	*s = (struct stream){ .kind = fault->kind, .fd = fd, .body = body, .size = strlen(body), .total = (uint64_t)fault->bytes,
-			      .delay_ms = fault->delay_ms, .step = fault->bytes > 0 ? fault->bytes : 1 };
-	r = MHD_create_response_from_callback(fault->kind == FAULT_HUGE ? MHD_SIZE_UNKNOWN : s->size, 65536, stream_read, s, stream_free);
+	*s = (struct stream){ .kind = fault->kind,
+			      .fd = fd,
+			      .body = body,
+			      .size = strlen(body),
+			      .total = (uint64_t)fault->bytes,
+			      .delay_ms = fault->delay_ms,
+			      .step = fault->bytes > 0 ? fault->bytes : 1 };
+	r = MHD_create_response_from_callback(fault->kind == FAULT_HUGE ? MHD_SIZE_UNKNOWN
+									: s->size,
+					      65536, stream_read, s, stream_free);
 	MHD_add_response_header(r, "Content-Type", "application/json");
 	result = MHD_queue_response(connection, 200, r);
 	MHD_destroy_response(r);
 	return result;
 }
 
-/* Waits without a word, until the time is over, the test wants no more of it, or the client has gone. */
+/* Waits without a word, until the time is over, the test wants no more of it, or the client has
+ * gone. */
 static void be_silent(struct sim *sim, const struct fault *fault, int fd, long ms)
 {
 	int64_t end = clock_ms() + ms;
@@ -124,7 +134,8 @@ static void be_silent(struct sim *sim, const struct fault *fault, int fd, long m
 	}
 }
 
-static enum MHD_Result silence(struct sim *sim, int fd, struct json_object *request, const struct fault *fault)
+static enum MHD_Result silence(struct sim *sim, int fd, struct json_object *request,
+			       const struct fault *fault)
 {
 	struct rpc_plan plan = { .run_only = fault->applied, .fail_text = "" };
 
@@ -139,8 +150,9 @@ static enum MHD_Result silence(struct sim *sim, int fd, struct json_object *requ
 /* The beginning of an answer to the request, up to the result. */
 static char *answer_head(struct json_object *request)
 {
-	return format_text("{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":",
-			   json_object_to_json_string_ext(json_child(request, "id"), JSON_C_TO_STRING_PLAIN));
+	return format_text(
+		"{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":",
+		json_object_to_json_string_ext(json_child(request, "id"), JSON_C_TO_STRING_PLAIN));
 }
 
 static char *hostile_body(struct json_object *request, const struct fault *fault)
@@ -160,7 +172,8 @@ static char *hostile_body(struct json_object *request, const struct fault *fault
 static void shorten(struct json_object *answer)
 {
 	struct json_object *result = json_child(answer, "result");
-	size_t n = json_object_is_type(result, json_type_array) ? json_object_array_length(result) : 0;
+	size_t n =
+		json_object_is_type(result, json_type_array) ? json_object_array_length(result) : 0;
 
 	if (n > 0)
 		json_object_array_del_idx(result, n - 1, 1);
@@ -172,44 +185,55 @@ static enum MHD_Result reply_status(struct MHD_Connection *connection, unsigned 
 		unsigned status;
 		const char *body;
 	} pages[] = {
-		{ 502, REPLY_HTML("502 Bad Gateway") }, { 503, REPLY_HTML("503 Service Temporarily Unavailable") },
-		{ 504, REPLY_HTML("504 Gateway Time-out") }, { 500, REPLY_HTML("500 Internal Server Error") },
-		{ 403, REPLY_HTML("403 Forbidden") }, { 404, REPLY_HTML("404 Not Found") }, { 200, REPLY_HTML("Welcome to a printer") },
+		{ 502, REPLY_HTML("502 Bad Gateway") },
+		{ 503, REPLY_HTML("503 Service Temporarily Unavailable") },
+		{ 504, REPLY_HTML("504 Gateway Time-out") },
+		{ 500, REPLY_HTML("500 Internal Server Error") },
+		{ 403, REPLY_HTML("403 Forbidden") },
+		{ 404, REPLY_HTML("404 Not Found") },
+		{ 200, REPLY_HTML("Welcome to a printer") },
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(pages); i++) {
 		if (pages[i].status == status)
-			return reply_text(connection, status, "text/html", pages[i].body, NULL, NULL);
+			return reply_text(connection, status, "text/html", pages[i].body, NULL,
+					  NULL);
 	}
-	return reply_text(connection, status, "text/html", REPLY_HTML("Something else"), NULL, NULL);
+	return reply_text(connection, status, "text/html", REPLY_HTML("Something else"), NULL,
+			  NULL);
 }
 
 /* Faults for which no command runs. */
-static bool before_commands(struct MHD_Connection *connection, int fd, struct json_object *request, const struct fault *fault,
-			    enum MHD_Result *ret)
+static bool before_commands(struct MHD_Connection *connection, int fd, struct json_object *request,
+			    const struct fault *fault, enum MHD_Result *ret)
 {
 	switch ((int)fault->kind) {
 	case FAULT_STATUS:
 		*ret = reply_status(connection, (unsigned)fault->status);
 		return true;
 	case FAULT_REDIRECT:
-		*ret = reply_text(connection, 302, "text/html", REPLY_HTML("302 Found"), "Location", fault->text);
+		*ret = reply_text(connection, 302, "text/html", REPLY_HTML("302 Found"), "Location",
+				  fault->text);
 		return true;
 	case FAULT_DEEP:
 	case FAULT_HUGE:
 		*ret = reply_stream(connection, fd, fault, hostile_body(request, fault));
 		return true;
 	case FAULT_TYPES:
-		*ret = reply_text(connection, 200, "application/json",
-				  *fault->text ? fault->text : "{\"jsonrpc\":2,\"id\":[],\"result\":{\"0\":[5,\"x\",null]}}", NULL, NULL);
+		*ret = reply_text(
+			connection, 200, "application/json",
+			*fault->text
+				? fault->text
+				: "{\"jsonrpc\":2,\"id\":[],\"result\":{\"0\":[5,\"x\",null]}}",
+			NULL, NULL);
 		return true;
 	default:
 		return false;
 	}
 }
 
-enum MHD_Result reply_to_commands(struct sim *sim, struct MHD_Connection *connection, int fd, struct json_object *request,
-				  const struct fault *fault)
+enum MHD_Result reply_to_commands(struct sim *sim, struct MHD_Connection *connection, int fd,
+				  struct json_object *request, const struct fault *fault)
 {
 	struct rpc_plan plan = { .run_only = -1, .fail_text = "" };
 	struct json_object *answer;
@@ -233,7 +257,8 @@ enum MHD_Result reply_to_commands(struct sim *sim, struct MHD_Connection *connec
 		shorten(answer);
 	if (fault->kind == FAULT_FOREIGN_ID)
 		json_put_text(answer, "id", "somebody else's");
-	body = copy_text(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	body = copy_text(json_object_to_json_string_ext(
+		answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(answer);
 	if (fault->kind == FAULT_RESET || fault->kind == FAULT_DRIP)
 		return reply_stream(connection, fd, fault, body);

@@ -34,7 +34,8 @@ static const char *command_of(struct json_object *cmd, const char **ret_input)
 bool rpc_writes(struct json_object *cmds)
 {
 	for (size_t i = 0; i < json_object_array_length(cmds); i++) {
-		const char *input, *command = command_of(json_object_array_get_idx(cmds, i), &input);
+		const char *input,
+			*command = command_of(json_object_array_get_idx(cmds, i), &input);
 
 		if (command && cli_writes(command))
 			return true;
@@ -62,7 +63,8 @@ static struct json_object *refuse(struct json_object *request, int code, char *m
 	return answer;
 }
 
-/* Models as later versions, or other clients of the same box, have seen them. Returns what to use in place of the value. */
+/* Models as later versions, or other clients of the same box, have seen them. Returns what to use
+ * in place of the value. */
 static struct json_object *disguise(const struct knobs *k, struct json_object *value)
 {
 	if (json_object_is_type(value, json_type_int) && k->numbers_as_strings) {
@@ -73,22 +75,29 @@ static struct json_object *disguise(const struct knobs *k, struct json_object *v
 	}
 	if (json_object_is_type(value, json_type_array)) {
 		for (size_t i = 0; i < json_object_array_length(value); i++)
-			json_object_array_put_idx(value, i, disguise(k, json_object_get(json_object_array_get_idx(value, i))));
+			json_object_array_put_idx(
+				value, i,
+				disguise(k, json_object_get(json_object_array_get_idx(value, i))));
 	}
 	if (json_object_is_type(value, json_type_object)) {
 		json_object_object_foreach(value, key, child)
 			json_object_object_add(value, key, disguise(k, json_object_get(child)));
 		if (k->extra_keys && json_object_object_length(value) > 0)
-			json_object_object_add(value, "sinceTomorrow", json_tokener_parse("{\"list\":[1,null,{\"a\":\"b\"}]}"));
+			json_object_object_add(
+				value, "sinceTomorrow",
+				json_tokener_parse("{\"list\":[1,null,{\"a\":\"b\"}]}"));
 	}
 	return value;
 }
 
-/* Maps with keys from the outside (routes, interfaces, status) would be falsified by a key more, so the disguise of status is undone. */
+/* Maps with keys from the outside (routes, interfaces, status) would be falsified by a key more, so
+ * the disguise of status is undone. */
 static void keep_maps_clean(struct json_object *model)
 {
-	struct json_object *maps[] = { json_child(json_child(model, "details"), "status"), json_child(model, "interfaceStatuses"),
-				       json_child(json_child(json_child(model, "vrfs"), "default"), "routes"),
+	struct json_object *maps[] = { json_child(json_child(model, "details"), "status"),
+				       json_child(model, "interfaceStatuses"),
+				       json_child(json_child(json_child(model, "vrfs"), "default"),
+						  "routes"),
 				       json_child(model, "vrfs"), json_child(model, "routes") };
 
 	for (size_t i = 0; i < ARRAY_LENGTH(maps); i++) {
@@ -134,7 +143,8 @@ static void add_meta(struct json_object *o, int64_t began)
 	struct json_object *meta = json_object_new_object();
 
 	json_object_object_add(meta, "execStartTime", json_object_new_double((double)began / 1000));
-	json_object_object_add(meta, "execDuration", json_object_new_double((double)(wall_ms() - began) / 1000));
+	json_object_object_add(meta, "execDuration",
+			       json_object_new_double((double)(wall_ms() - began) / 1000));
 	json_object_object_add(o, "_meta", meta);
 }
 
@@ -142,7 +152,8 @@ static void add_meta(struct json_object *o, int64_t began)
 static void run_one(struct run *r, struct cli *c, size_t i, const struct rpc_plan *plan)
 {
 	const char *input, *command = command_of(json_object_array_get_idx(r->cmds, i), &input);
-	bool writes = command && cli_writes(command), queues = r->sim->knobs.serialize == SERIALIZE_COMMAND;
+	bool writes = command && cli_writes(command),
+	     queues = r->sim->knobs.serialize == SERIALIZE_COMMAND;
 	long at = plan->fail_at < 0 ? (long)r->n + plan->fail_at + 1 : plan->fail_at;
 	int64_t began = wall_ms();
 	struct json_object *o;
@@ -152,7 +163,8 @@ static void run_one(struct run *r, struct cli *c, size_t i, const struct rpc_pla
 	sleep_ms(writes ? r->sim->knobs.write_ms : r->sim->knobs.read_ms);
 	pthread_mutex_lock(&r->sim->lock);
 	if (at == (long)i + 1) {
-		cli_fail(c, plan->fail_code, "%s", *plan->fail_text ? plan->fail_text : "Injected failure");
+		cli_fail(c, plan->fail_code, "%s",
+			 *plan->fail_text ? plan->fail_text : "Injected failure");
 		journal_add(r->sim, c->request, c->user, command ? command : "", c->code);
 	} else {
 		cli_run(c, command ? command : "", input);
@@ -169,8 +181,10 @@ static void run_one(struct run *r, struct cli *c, size_t i, const struct rpc_pla
 		pthread_mutex_unlock(&r->sim->agent);
 	if (r->timestamps)
 		add_meta(o, began);
-	if (r->json && r->sim->knobs.results_as_strings && !c->error && json_object_object_length(o) > 0) {
-		struct json_object *text = json_object_new_string(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+	if (r->json && r->sim->knobs.results_as_strings && !c->error &&
+	    json_object_object_length(o) > 0) {
+		struct json_object *text = json_object_new_string(
+			json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
 
 		json_object_put(o);
 		o = text;
@@ -185,8 +199,10 @@ static void run_one(struct run *r, struct cli *c, size_t i, const struct rpc_pla
 
 static const char *reason_of(int code)
 {
-	static const char *const words[] = { "could not run command", "internal error", "invalid command", "unconverted command",
-					     "incompatible command", "permission to run command denied" };
+	static const char *const words[] = {
+		"could not run command", "internal error",	 "invalid command",
+		"unconverted command",	 "incompatible command", "permission to run command denied"
+	};
 
 	return code >= 1000 && code <= 1005 ? words[code - 1000] : "could not run command";
 }
@@ -195,11 +211,13 @@ static const char *reason_of(int code)
 static char *check_params(const struct sim *sim, struct json_object *params)
 {
 	static const char *const old_names[] = { "version", "format", "cmds" };
-	static const char *const new_names[] = { "timestamps", "autoComplete", "expandAliases", "stopOnError", "includeErrorDetail" };
+	static const char *const new_names[] = { "timestamps", "autoComplete", "expandAliases",
+						 "stopOnError", "includeErrorDetail" };
 	struct json_object *version = json_child(params, "version");
 	const char *format = json_text(params, "format", "json");
 
-	json_object_object_foreach(params, key, value) {
+	json_object_object_foreach(params, key, value)
+	{
 		bool known = false;
 
 		(void)value;
@@ -208,9 +226,11 @@ static char *check_params(const struct sim *sim, struct json_object *params)
 		for (size_t i = 0; sim->knobs.new_params && i < ARRAY_LENGTH(new_names); i++)
 			known |= strcmp(new_names[i], key) == 0;
 		if (!known && sim->knobs.param_text == PARAM_UNEXPECTED)
-			return format_text("Unexpected parameter '%s' for method 'runCmds' provided", key);
+			return format_text(
+				"Unexpected parameter '%s' for method 'runCmds' provided", key);
 		if (!known)
-			return format_text("runCmds() got an unexpected keyword argument '%s'", key);
+			return format_text("runCmds() got an unexpected keyword argument '%s'",
+					   key);
 	}
 	if (!(json_object_is_type(version, json_type_int) && json_object_get_int64(version) == 1) &&
 	    strcmp(json_text(params, "version", ""), "latest") != 0)
@@ -229,19 +249,24 @@ static struct json_object *failure(struct json_object *request, struct run *r)
 
 	/* EOS repeats what was typed at a prompt when authorization fails: passwords too. */
 	if (r->code == 1005 && r->failed_input)
-		message = format_text("CLI command %zu of %zu '%s' input='%s' failed: %s", r->failed, r->n, r->failed_command,
-				      r->failed_input, reason_of(r->code));
+		message =
+			format_text("CLI command %zu of %zu '%s' input='%s' failed: %s", r->failed,
+				    r->n, r->failed_command, r->failed_input, reason_of(r->code));
 	else
-		message = format_text("CLI command %zu of %zu '%s' failed: %s", r->failed, r->n, r->failed_command, reason_of(r->code));
+		message = format_text("CLI command %zu of %zu '%s' failed: %s", r->failed, r->n,
+				      r->failed_command, reason_of(r->code));
 	answer = refuse(request, r->code, message);
 	json_object_object_add(json_child(answer, "error"), "data", json_object_get(r->data));
 	return answer;
 }
 
-static struct json_object *run_cmds(struct sim *sim, const char *user, struct json_object *request, const struct rpc_plan *plan)
+static struct json_object *run_cmds(struct sim *sim, const char *user, struct json_object *request,
+				    const struct rpc_plan *plan)
 {
 	struct json_object *params = json_child(request, "params"), *answer = NULL;
-	struct run r = { .sim = sim, .cmds = rpc_commands(request), .data = json_object_new_array() };
+	struct run r = { .sim = sim,
+			 .cmds = rpc_commands(request),
+			 .data = json_object_new_array() };
 	long limit = plan->run_only;
 	struct cli c;
 
@@ -273,7 +298,8 @@ static struct json_object *run_cmds(struct sim *sim, const char *user, struct js
 	return answer;
 }
 
-struct json_object *rpc_run(struct sim *sim, const char *user, struct json_object *request, const struct rpc_plan *plan)
+struct json_object *rpc_run(struct sim *sim, const char *user, struct json_object *request,
+			    const struct rpc_plan *plan)
 {
 	bool queues = sim->knobs.serialize == SERIALIZE_REQUEST;
 	struct json_object *answer, *params = json_child(request, "params");

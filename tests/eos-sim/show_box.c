@@ -16,10 +16,13 @@ static void run_version(struct cli *c, const struct cli_row *row)
 
 	(void)row;
 	if (!c->json) {
-		c->output = format_text("Arista %s\nHardware version:    11.01\nSerial number:       SIM00000001\n"
-					"System MAC address:  %s\n\nSoftware image version: %s\nArchitecture:           x86_64\n\n"
-					"Uptime:              %.0f seconds\nTotal memory:        8099732 kB\nFree memory:         4989568 kB\n",
-					sim->knobs.model, sim->knobs.system_mac, sim->knobs.version, uptime);
+		c->output = format_text(
+			"Arista %s\nHardware version:    11.01\nSerial number:       SIM00000001\n"
+			"System MAC address:  %s\n\nSoftware image version: %s\nArchitecture:      "
+			"     x86_64\n\n"
+			"Uptime:              %.0f seconds\nTotal memory:        8099732 kB\nFree "
+			"memory:         4989568 kB\n",
+			sim->knobs.model, sim->knobs.system_mac, sim->knobs.version, uptime);
 		return;
 	}
 	m = c->model = json_object_new_object();
@@ -49,7 +52,8 @@ static void run_hostname(struct cli *c, const struct cli_row *row)
 
 static void mac_text(const uint8_t m[6], bool dotted, char ret[18])
 {
-	snprintf(ret, 18, dotted ? "%02x%02x.%02x%02x.%02x%02x" : "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+	snprintf(ret, 18, dotted ? "%02x%02x.%02x%02x.%02x%02x" : "%02x:%02x:%02x:%02x:%02x:%02x",
+		 m[0], m[1], m[2], m[3], m[4], m[5]);
 }
 
 /* Only what an address is asked for, when one is. */
@@ -77,7 +81,10 @@ static struct json_object *neighbour_model(struct cli *c, const struct neighbour
 	json_put_text(o, "address", n->address);
 	json_put_text(o, "hwAddress", mac);
 	json_put_text(o, "interface",
-		      c->sim->knobs.arp_interface == ARP_WITH_PORT && strcmp(port, n->interface) != 0 ? both : n->interface);
+		      c->sim->knobs.arp_interface == ARP_WITH_PORT &&
+				      strcmp(port, n->interface) != 0
+			      ? both
+			      : n->interface);
 	json_put_number(o, "age", 7);
 	return o;
 }
@@ -127,8 +134,10 @@ static void run_mac_table(struct cli *c, const struct cli_row *row)
 	(void)row;
 	tables_refresh(c->sim, 5);
 	text_open(&text);
-	fprintf(text.out, "          Mac Address Table\n------------------------------------------------------------------\n\n"
-			  "Vlan    Mac Address       Type        Ports      Moves   Last Move\n");
+	fprintf(text.out,
+		"          Mac Address "
+		"Table\n------------------------------------------------------------------\n\n"
+		"Vlan    Mac Address       Type        Ports      Moves   Last Move\n");
 	for (const struct mac_entry *m = c->sim->tables.macs; m; m = m->next) {
 		struct json_object *o;
 		char mac[18], dotted[18];
@@ -150,7 +159,8 @@ static void run_mac_table(struct cli *c, const struct cli_row *row)
 	json_object_object_add(unicast, "tableEntries", entries);
 	c->model = json_object_new_object();
 	json_object_object_add(c->model, "unicastTable", unicast);
-	json_object_object_add(c->model, "multicastTable", json_tokener_parse("{\"tableEntries\":[]}"));
+	json_object_object_add(c->model, "multicastTable",
+			       json_tokener_parse("{\"tableEntries\":[]}"));
 	json_object_object_add(c->model, "disabledMacLearningVlans", json_object_new_array());
 }
 
@@ -194,14 +204,17 @@ static void run_interfaces(struct cli *c, const struct cli_row *row)
 		}
 	}
 	text_open(&text);
-	fprintf(text.out, "Port       Name   Status       Vlan     Duplex Speed  Type         Flags Encapsulation\n");
+	fprintf(text.out, "Port       Name   Status       Vlan     Duplex Speed  Type         "
+			  "Flags Encapsulation\n");
 	for (const struct interface *i = c->sim->tables.interfaces; i; i = i->next) {
-		bool physical = strncmp(i->name, "Ethernet", 8) == 0 || strncmp(i->name, "Port-Channel", 12) == 0 ||
+		bool physical = strncmp(i->name, "Ethernet", 8) == 0 ||
+				strncmp(i->name, "Port-Channel", 12) == 0 ||
 				strncmp(i->name, "Management", 10) == 0;
 
 		if (*only ? strcmp(only, i->name) != 0 : !physical)
 			continue;
-		fprintf(text.out, "%-10s        %-12s %-8s full   10G    10GBASE-CR\n", i->name, i->link, i->mode);
+		fprintf(text.out, "%-10s        %-12s %-8s full   10G    10GBASE-CR\n", i->name,
+			i->link, i->mode);
 		json_object_object_add(all, i->name, interface_model(i));
 	}
 	c->output = text_close(&text);
@@ -247,8 +260,10 @@ static void run_session_diffs(struct cli *c, const struct cli_row *row)
 static void run_eapi(struct cli *c, const struct cli_row *row)
 {
 	(void)row;
-	c->model = json_tokener_parse("{\"enabled\":true,\"httpServer\":{\"configured\":true,\"running\":true,\"port\":80},"
-				      "\"httpsServer\":{\"configured\":true,\"running\":true,\"port\":443}}");
+	c->model = json_tokener_parse(
+		"{\"enabled\":true,\"httpServer\":{\"configured\":true,\"running\":true,\"port\":"
+		"80},"
+		"\"httpsServer\":{\"configured\":true,\"running\":true,\"port\":443}}");
 	c->output = copy_text("Enabled:            Yes\n");
 }
 

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-static void print_list(FILE *out, const char *label, const char *separator, const struct flow_list *l)
+static void print_list(FILE *out, const char *label, const char *separator,
+		       const struct flow_list *l)
 {
 	if (l->n == 0)
 		return;
@@ -24,7 +25,8 @@ static void print_host(FILE *out, const char *which, const struct flow_host *h)
 	if (!h->family)
 		return;
 	address_text(h->family, h->address, address);
-	fprintf(out, "      match %s %s %s\n", which, h->family == AF_INET ? "ip" : "ipv6", address);
+	fprintf(out, "      match %s %s %s\n", which, h->family == AF_INET ? "ip" : "ipv6",
+		address);
 }
 
 static void print_number(FILE *out, const char *label, long value, long absent)
@@ -54,7 +56,10 @@ void show_flow_config(FILE *out, const struct flow *f)
 	print_host(out, "source", &s->src);
 	print_host(out, "destination", &s->dst);
 	if (s->protocol == 6 || s->protocol == 17 || s->protocol == 1)
-		fprintf(out, "      match ip protocol %s\n", s->protocol == 6 ? "tcp" : s->protocol == 17 ? "udp" : "icmp");
+		fprintf(out, "      match ip protocol %s\n",
+			s->protocol == 6    ? "tcp"
+			: s->protocol == 17 ? "udp"
+					    : "icmp");
 	else
 		print_number(out, "match ip protocol", s->protocol, -1);
 	print_number(out, "match source port", s->sport, -1);
@@ -97,7 +102,8 @@ void show_running_config(struct cli *c, const struct cli_row *row)
 	}
 	text_open(&text);
 	if (all)
-		fprintf(text.out, "! device: sim (%s, EOS-%s)\n!\nhostname sim\n!\n", c->sim->knobs.model, c->sim->knobs.version);
+		fprintf(text.out, "! device: sim (%s, EOS-%s)\n!\nhostname sim\n!\n",
+			c->sim->knobs.model, c->sim->knobs.version);
 	if (all && c->sim->running_extra)
 		fprintf(text.out, "%s!\n", c->sim->running_extra);
 	if (all || strcasecmp(c->words.v[c->rest], "directflow") == 0)

@@ -15,9 +15,12 @@ static struct json_object *list_of(const struct flow_list *l)
 	return list;
 }
 
-static void put_host(struct json_object *match, const struct sim *sim, const char *end, const struct flow_host *h)
+static void put_host(struct json_object *match, const struct sim *sim, const char *end,
+		     const struct flow_host *h)
 {
-	static const char *const six[] = { [IPV6_KEYS_IP6] = "ip6", [IPV6_KEYS_IPV6] = "ipv6", [IPV6_KEYS_SAME] = "ip" };
+	static const char *const six[] = {
+		[IPV6_KEYS_IP6] = "ip6", [IPV6_KEYS_IPV6] = "ipv6", [IPV6_KEYS_SAME] = "ip"
+	};
 	struct json_object *o;
 	char text[NAME_SIZE], key[16];
 
@@ -28,7 +31,8 @@ static void put_host(struct json_object *match, const struct sim *sim, const cha
 	json_put_text(o, "ip", text);
 	address_text(h->family, h->mask, text);
 	json_put_text(o, "mask", text);
-	snprintf(key, sizeof(key), "%s%s", h->family == AF_INET ? "ip" : six[sim->knobs.ipv6_keys], end);
+	snprintf(key, sizeof(key), "%s%s", h->family == AF_INET ? "ip" : six[sim->knobs.ipv6_keys],
+		 end);
 	json_object_object_add(match, key, o);
 }
 
@@ -40,7 +44,13 @@ static void put_set(struct json_object *o, const char *key, long value)
 
 static struct json_object *match_model(const struct sim *sim, const struct flow_spec *s)
 {
-	static const char *const flags[] = { "tcpSyn", "tcpAck", "tcpFin", "tcpRst", "tcpPsh", "tcpUrg", "unknownL2V4MulticastAddress",
+	static const char *const flags[] = { "tcpSyn",
+					     "tcpAck",
+					     "tcpFin",
+					     "tcpRst",
+					     "tcpPsh",
+					     "tcpUrg",
+					     "unknownL2V4MulticastAddress",
 					     "unknownL3V4MulticastAddress" };
 	struct json_object *m = json_object_new_object();
 
@@ -58,7 +68,8 @@ static struct json_object *match_model(const struct sim *sim, const struct flow_
 	return m;
 }
 
-static void put_nexthop(struct json_object *action, const struct knobs *k, const struct flow_list *nexthops)
+static void put_nexthop(struct json_object *action, const struct knobs *k,
+			const struct flow_list *nexthops)
 {
 	struct json_object *objects, *o;
 
@@ -87,7 +98,8 @@ static void put_nexthop(struct json_object *action, const struct knobs *k, const
 
 static struct json_object *action_model(const struct sim *sim, const struct flow_spec *s)
 {
-	static const char *const flags[] = { "outputNormal", "outputFlood", "outputAll", "outputLocal", "outputController", "loopback" };
+	static const char *const flags[] = { "outputNormal", "outputFlood",	 "outputAll",
+					     "outputLocal",  "outputController", "loopback" };
 	struct json_object *a = json_object_new_object();
 
 	json_object_object_add(a, "outInterfaces", list_of(&s->outputs));
@@ -156,7 +168,8 @@ static struct flow **sorted_flows(const struct flow_table *t)
 	return all;
 }
 
-/* The feature is off, its agent is away, or the platform lacks it: false with what there is to say. */
+/* The feature is off, its agent is away, or the platform lacks it: false with what there is to say.
+ */
 static bool directflow_speaks(struct cli *c)
 {
 	const struct knobs *k = &c->sim->knobs;
@@ -172,7 +185,8 @@ static bool directflow_speaks(struct cli *c)
 
 static void flows_json(struct cli *c, bool detail, const char *name)
 {
-	struct json_object *model = json_object_new_object(), *flows = json_object_new_array(), *status = json_object_new_object();
+	struct json_object *model = json_object_new_object(), *flows = json_object_new_array(),
+			   *status = json_object_new_object();
 	struct flow **all = sorted_flows(&c->sim->table);
 	bool speaks = directflow_speaks(c);
 	int programmed = 0;
@@ -210,10 +224,12 @@ static void print_host(FILE *out, const char *which, const struct flow_host *h)
 		return;
 	address_text(h->family, h->address, address);
 	address_text(h->family, h->mask, mask);
-	fprintf(out, "    %s IPv%d address: %s/%s\n", which, h->family == AF_INET ? 4 : 6, address, mask);
+	fprintf(out, "    %s IPv%d address: %s/%s\n", which, h->family == AF_INET ? 4 : 6, address,
+		mask);
 }
 
-static void print_list(FILE *out, const char *label, const char *separator, const struct flow_list *l)
+static void print_list(FILE *out, const char *label, const char *separator,
+		       const struct flow_list *l)
 {
 	if (l->n == 0)
 		return;
@@ -238,7 +254,10 @@ static void print_match(FILE *out, const struct flow_spec *s)
 	if (s->protocol >= 0) {
 		fprintf(out, "    IPv%d protocol: ", s->ethertype == 0x86dd ? 6 : 4);
 		if (s->protocol == 6 || s->protocol == 17 || s->protocol == 1)
-			fprintf(out, "%s\n", s->protocol == 6 ? "TCP" : s->protocol == 17 ? "UDP" : "ICMP");
+			fprintf(out, "%s\n",
+				s->protocol == 6    ? "TCP"
+				: s->protocol == 17 ? "UDP"
+						    : "ICMP");
 		else
 			fprintf(out, "%ld\n", s->protocol);
 	}
@@ -274,7 +293,8 @@ static void print_flow(const struct sim *sim, FILE *out, const struct flow *f, b
 	fprintf(out, "Flow %s:", f->name);
 	if (detail)
 		fprintf(out, " (%s)", flow_status(sim, f));
-	fprintf(out, "\n  persistent: %s\n  priority: %ld\n", s->persistent ? "True" : "False", s->priority);
+	fprintf(out, "\n  persistent: %s\n  priority: %ld\n", s->persistent ? "True" : "False",
+		s->priority);
 	if (sim->knobs.new_text_fields)
 		fputs("  priorityGroupType: default\n  tableType: ifp\n", out);
 	fprintf(out, "  hard timeout: %ld\n  idle timeout: %ld\n", s->hard, s->idle);
@@ -282,7 +302,8 @@ static void print_flow(const struct sim *sim, FILE *out, const struct flow *f, b
 	print_actions(out, s);
 	if (sim->knobs.new_text_fields)
 		fputs("  source: config\n", out);
-	fprintf(out, "  matched: %llu packets, %llu bytes\n", (unsigned long long)f->shown_packets, (unsigned long long)f->shown_bytes);
+	fprintf(out, "  matched: %llu packets, %llu bytes\n", (unsigned long long)f->shown_packets,
+		(unsigned long long)f->shown_bytes);
 }
 
 static void flows_text(struct cli *c, bool detail, const char *name)
@@ -335,7 +356,8 @@ static void run_show_counters(struct cli *c, const struct cli_row *row)
 	text_open(&text);
 	for (const struct flow *f = c->sim->table.first; f && directflow_speaks(c); f = f->next) {
 		if (f->in_hardware)
-			fprintf(text.out, "%-40s %llu packets, %llu bytes\n", f->name, (unsigned long long)f->shown_packets,
+			fprintf(text.out, "%-40s %llu packets, %llu bytes\n", f->name,
+				(unsigned long long)f->shown_packets,
 				(unsigned long long)f->shown_bytes);
 	}
 	c->output = text_close(&text);
@@ -352,9 +374,11 @@ static void run_show_tcam(struct cli *c, const struct cli_row *row)
 		return;
 	text_open(&text);
 	fputs("=== TCAM summary for switch Linecard0 ===\n", text.out);
-	fprintf(text.out, "TCAM group %ld uses %ld entries and can use up to %ld more.\n", k->tcam_group, used, table_room(c->sim));
+	fprintf(text.out, "TCAM group %ld uses %ld entries and can use up to %ld more.\n",
+		k->tcam_group, used, table_room(c->sim));
 	if (!c->sim->table.shut && k->directflow == SUPPORT_YES)
-		fprintf(text.out, "  %s uses %ld entries.\n", k->tcam_label, (long)c->sim->table.used + k->reserved);
+		fprintf(text.out, "  %s uses %ld entries.\n", k->tcam_label,
+			(long)c->sim->table.used + k->reserved);
 	c->output = text_close(&text);
 }
 

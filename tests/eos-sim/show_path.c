@@ -62,12 +62,16 @@ static char *route_text(int family, const struct route *r)
 	struct text text;
 
 	text_open(&text);
-	fprintf(text.out, "\nVRF: default\nCodes: C - connected, S - static, K - kernel, B E - eBGP\n\n");
+	fprintf(text.out,
+		"\nVRF: default\nCodes: C - connected, S - static, K - kernel, B E - eBGP\n\n");
 	for (size_t i = 0; r && i < r->n; i++) {
-		const char *code = strcmp(r->type, "connected") == 0 ? "C   " : strcmp(r->type, "static") == 0 ? "S   " : "B E ";
+		const char *code = strcmp(r->type, "connected") == 0 ? "C   "
+				   : strcmp(r->type, "static") == 0  ? "S   "
+								     : "B E ";
 
 		if (i == 0)
-			fprintf(text.out, " %s %s %s%s", code, r->prefix, *code == 'C' ? "is directly connected" : "[20/0]",
+			fprintf(text.out, " %s %s %s%s", code, r->prefix,
+				*code == 'C' ? "is directly connected" : "[20/0]",
 				*code == 'C' ? "" : " via ");
 		else
 			fprintf(text.out, "%*s via ", (int)strlen(r->prefix) + 13, "");
@@ -109,7 +113,9 @@ static bool take_pair(struct path_query *q, int *families, const char *key, cons
 		const char *key;
 		long low, high, *number;
 	} const numbers[] = {
-		{ "ip-protocol", 0, 255, &q->protocol }, { "src-l4-port", 0, 65535, &q->sport }, { "dst-l4-port", 0, 65535, &q->dport },
+		{ "ip-protocol", 0, 255, &q->protocol },
+		{ "src-l4-port", 0, 65535, &q->sport },
+		{ "dst-l4-port", 0, 65535, &q->dport },
 		{ "vlan", 1, 4094, &(long){ 0 } },
 	};
 	struct {
@@ -117,13 +123,16 @@ static bool take_pair(struct path_query *q, int *families, const char *key, cons
 		int family;
 		uint8_t *bytes;
 	} const addresses[] = {
-		{ "src-ipv4-address", AF_INET, q->src }, { "dst-ipv4-address", AF_INET, q->dst },
-		{ "src-ipv6-address", AF_INET6, q->src }, { "dst-ipv6-address", AF_INET6, q->dst },
+		{ "src-ipv4-address", AF_INET, q->src },
+		{ "dst-ipv4-address", AF_INET, q->dst },
+		{ "src-ipv6-address", AF_INET6, q->src },
+		{ "dst-ipv6-address", AF_INET6, q->dst },
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++) {
 		if (strcmp(numbers[i].key, key) == 0)
-			return parse_number(value, numbers[i].low, numbers[i].high, numbers[i].number);
+			return parse_number(value, numbers[i].low, numbers[i].high,
+					    numbers[i].number);
 	}
 	for (size_t i = 0; i < ARRAY_LENGTH(addresses); i++) {
 		if (strcmp(addresses[i].key, key) == 0) {
@@ -142,7 +151,8 @@ static bool parse_query(struct cli *c, struct path_query *q)
 	*q = (struct path_query){ .protocol = -1 };
 	for (size_t i = c->rest; i < c->words.n; i += 2) {
 		if (i + 1 >= c->words.n) {
-			cli_fail(c, 1002, "Incomplete command (at token %zu: '%s')", i, c->words.v[i]);
+			cli_fail(c, 1002, "Incomplete command (at token %zu: '%s')", i,
+				 c->words.v[i]);
 			return false;
 		}
 		if (!take_pair(q, &families, c->words.v[i], c->words.v[i + 1])) {
@@ -151,7 +161,8 @@ static bool parse_query(struct cli *c, struct path_query *q)
 		}
 	}
 	if (families != 2 || q->protocol < 0 || !*q->ingress) {
-		cli_fail(c, 1002, "Incomplete command (at token %zu: '%s')", c->words.n - 1, c->words.v[c->words.n - 1]);
+		cli_fail(c, 1002, "Incomplete command (at token %zu: '%s')", c->words.n - 1,
+			 c->words.v[c->words.n - 1]);
 		return false;
 	}
 	if (c->sim->tables.interfaces && !interface_find(&c->sim->tables, q->ingress)) {
@@ -213,7 +224,8 @@ void show_load_balance(struct cli *c, const struct cli_row *row)
 	}
 	tables_refresh(c->sim, 5);
 	route = need(calloc(1, sizeof(*route)));
-	found = tables_lookup(c->sim, q.family, q.dst, route) && (route->n > 1 || k->lb_single) && tables_path(c->sim, &q, &via);
+	found = tables_lookup(c->sim, q.family, q.dst, route) && (route->n > 1 || k->lb_single) &&
+		tables_path(c->sim, &q, &via);
 	free(route);
 	if (!found) {
 		say_unable(c);

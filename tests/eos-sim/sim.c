@@ -126,7 +126,9 @@ void journal_add(struct sim *sim, uint64_t request, const char *user, const char
 		j->v = need(realloc(j->v, j->allocated * sizeof(*j->v)));
 	}
 	line = &j->v[j->n++];
-	*line = (struct journal_line){ .serial = ++j->serials, .request = request, .at_ms = clock_ms(), .code = code };
+	*line = (struct journal_line){
+		.serial = ++j->serials, .request = request, .at_ms = clock_ms(), .code = code
+	};
 	set_text(line->user, sizeof(line->user), user);
 	line->command = copy_text(command);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The simulated switch. One lock for all of its state; the CLI agent's lock makes requests wait for each other (knob serialize). */
+/* The simulated switch. One lock for all of its state; the CLI agent's lock makes requests wait for
+ * each other (knob serialize). */
 #pragma once
 
 #include <pthread.h>
@@ -49,7 +50,8 @@ struct config_session {
 };
 
 struct counters {
-	uint64_t connections, refused, requests, logins, logins_refused, unauthorized, commands, failures, faults;
+	uint64_t connections, refused, requests, logins, logins_refused, unauthorized, commands,
+		failures, faults;
 };
 
 struct sim {
@@ -65,7 +67,7 @@ struct sim {
 	uint64_t random;
 	/* the box */
 	int64_t booted_wall_ms, clock_step_ms;
-	int64_t down_until; /* no listener until then */
+	int64_t down_until;   /* no listener until then */
 	char lock_holder[64]; /* configure exclusive by somebody else */
 	struct flow_table_startup {
 		bool shut;
@@ -84,6 +86,7 @@ void sim_clear_replies(struct sim *sim);
 void sim_reboot(struct sim *sim, long down_ms);
 void sim_restart_agent(struct sim *sim, long down_ms);
 double sim_boot_timestamp(struct sim *sim);
-void journal_add(struct sim *sim, uint64_t request, const char *user, const char *command, int code);
+void journal_add(struct sim *sim, uint64_t request, const char *user, const char *command,
+		 int code);
 /* Everything that happens by itself: runs until sim->stop. */
 void *sim_clockwork(void *sim);

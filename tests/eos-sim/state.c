@@ -82,9 +82,16 @@ void state_of(struct sim *sim, struct json_object *ret)
 		const char *name;
 		uint64_t value;
 	} all[] = {
-		{ "connections", n->connections }, { "refused", n->refused }, { "requests", n->requests }, { "logins", n->logins },
-		{ "logins_refused", n->logins_refused }, { "unauthorized", n->unauthorized }, { "commands", n->commands },
-		{ "failures", n->failures }, { "faults", n->faults }, { "programmed_total", sim->table.programmed_total },
+		{ "connections", n->connections },
+		{ "refused", n->refused },
+		{ "requests", n->requests },
+		{ "logins", n->logins },
+		{ "logins_refused", n->logins_refused },
+		{ "unauthorized", n->unauthorized },
+		{ "commands", n->commands },
+		{ "failures", n->failures },
+		{ "faults", n->faults },
+		{ "programmed_total", sim->table.programmed_total },
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(all); i++)

@@ -12,11 +12,13 @@
 
 bool interface_full_name(const char *text, char ret[NAME_SIZE])
 {
-	static const char *const kinds[] = { "Ethernet", "Port-Channel", "Vlan", "Management", "Loopback", "Tunnel", "Vxlan", "Cpu" };
+	static const char *const kinds[] = { "Ethernet", "Port-Channel", "Vlan",  "Management",
+					     "Loopback", "Tunnel",	 "Vxlan", "Cpu" };
 	size_t letters = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-");
 	const char *number = text + letters;
 
-	if (letters < 2 || !isdigit((unsigned char)*number) || number[strspn(number, "0123456789/.")] || strlen(number) > 16)
+	if (letters < 2 || !isdigit((unsigned char)*number) ||
+	    number[strspn(number, "0123456789/.")] || strlen(number) > 16)
 		return false;
 	for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
 		if (letters <= strlen(kinds[i]) && strncasecmp(kinds[i], text, letters) == 0) {
@@ -68,7 +70,9 @@ bool mac_parse(const char *text, uint8_t ret[6])
 			continue;
 		if (!isxdigit((unsigned char)*text) || digits == 12)
 			return false;
-		int digit = isdigit((unsigned char)*text) ? *text - '0' : tolower((unsigned char)*text) - 'a' + 10;
+		int digit = isdigit((unsigned char)*text)
+				    ? *text - '0'
+				    : tolower((unsigned char)*text) - 'a' + 10;
 
 		ret[digits / 2] = (uint8_t)(digits % 2 ? ret[digits / 2] | digit : digit << 4);
 		digits++;
@@ -79,7 +83,7 @@ bool mac_parse(const char *text, uint8_t ret[6])
 static void mask_out(uint8_t address[16], long length)
 {
 	for (long bit = length; bit < 128; bit++)
-		address[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
+		address[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 }
 
 static bool prefix_covers(const struct route *r, int family, const uint8_t address[16])
@@ -98,7 +102,9 @@ static bool parse_prefix(const char *text, struct route *r)
 	char address[NAME_SIZE];
 	const char *slash = strchr(text, '/');
 
-	set_text(address, MIN_OF(sizeof(address), slash ? (size_t)(slash - text) + 1 : sizeof(address)), text);
+	set_text(address,
+		 MIN_OF(sizeof(address), slash ? (size_t)(slash - text) + 1 : sizeof(address)),
+		 text);
 	r->family = address_parse(address, r->address);
 	r->length = r->family == AF_INET ? 32 : 128;
 	if (!r->family || (slash && !parse_number(slash + 1, 0, r->length, &r->length)))

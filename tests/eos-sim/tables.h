@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Interfaces, routes, neighbours (ARP) and MAC addresses of the switch: what the tests put in, or what the kernel has where there is a data
- * plane. The caller holds the simulator's lock. */
+/* Interfaces, routes, neighbours (ARP) and MAC addresses of the switch: what the tests put in, or
+ * what the kernel has where there is a data plane. The caller holds the simulator's lock. */
 #pragma once
 
 #include "util.h"
 
 #define NAME_SIZE 64
-#define VIA_MAX 64
+#define VIA_MAX	  64
 
 struct via {
 	char interface[NAME_SIZE];
@@ -20,7 +20,7 @@ struct route {
 	uint8_t address[16];
 	long length;
 	char prefix[NAME_SIZE]; /* as text */
-	char type[NAME_SIZE];   /* routeType: "eBGP", "connected", ... */
+	char type[NAME_SIZE];	/* routeType: "eBGP", "connected", ... */
 	size_t n;
 	struct via vias[VIA_MAX];
 };
@@ -75,7 +75,8 @@ int address_parse(const char *text, uint8_t ret[16]);
 void address_text(int family, const uint8_t address[16], char ret[NAME_SIZE]);
 bool mac_parse(const char *text, uint8_t ret[6]);
 
-/* The operations "interface", "route", "no-route", "arp", "no-arp", "mac", "no-mac" of the control channel. NULL, or what is wrong. */
+/* The operations "interface", "route", "no-route", "arp", "no-arp", "mac", "no-mac" of the control
+ * channel. NULL, or what is wrong. */
 const char *tables_operate(struct sim *sim, const char *op, struct json_object *o);
 /* The longest prefix. */
 bool tables_lookup(struct sim *sim, int family, const uint8_t address[16], struct route *ret_route);
@@ -83,7 +84,9 @@ bool tables_lookup(struct sim *sim, int family, const uint8_t address[16], struc
 bool tables_path(struct sim *sim, const struct path_query *query, struct via *ret_via);
 bool tables_resolved(const struct sim *sim, const char *address);
 const struct neighbour *tables_neighbour(const struct sim *sim, const char *address);
-/* The port behind an SVI (by the neighbour's MAC address) or a Port-Channel (its first member); else the interface itself. */
+/* The port behind an SVI (by the neighbour's MAC address) or a Port-Channel (its first member);
+ * else the interface itself. */
 void tables_port_behind(const struct sim *sim, const struct via *via, char ret[NAME_SIZE]);
-/* Reads links, neighbours and MAC addresses from the kernel where there is a data plane, unless that was just done. */
+/* Reads links, neighbours and MAC addresses from the kernel where there is a data plane, unless
+ * that was just done. */
 void tables_refresh(struct sim *sim, long age_ms);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The TCAM in nftables. A flow that matches exactly one 5-tuple is an element of a map with a counter; others are rules. Rules and
- * maps stand in the order of priority: flows between two priorities that have rules share one pair of maps (a band). */
+/* The TCAM in nftables. A flow that matches exactly one 5-tuple is an element of a map with a
+ * counter; others are rules. Rules and maps stand in the order of priority: flows between two
+ * priorities that have rules share one pair of maps (a band). */
 #include <net/if.h>
 #include <search.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ struct slot {
 };
 
 struct bands {
-	long above[64]; /* priorities that have rules, highest first: band i holds what is not below above[i] */
+	long above[64]; /* priorities that have rules, highest first: band i holds what is not below
+			   above[i] */
 	size_t n;
 };
 
@@ -33,15 +35,17 @@ static int by_key(const void *a, const void *b)
 
 static bool whole(const struct flow_host *h)
 {
-	static const uint8_t ones[16] = { 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255 };
+	static const uint8_t ones[16] = { 255, 255, 255, 255, 255, 255, 255, 255,
+					  255, 255, 255, 255, 255, 255, 255, 255 };
 
 	return h->family && memcmp(h->mask, ones, h->family == AF_INET ? 4 : 16) == 0;
 }
 
 static bool is_exact(const struct flow_spec *s)
 {
-	return whole(&s->src) && whole(&s->dst) && s->src.family == s->dst.family && (s->protocol == 6 || s->protocol == 17) &&
-	       s->sport >= 0 && s->dport >= 0 && s->vlan < 0 && s->inputs.n == 0;
+	return whole(&s->src) && whole(&s->dst) && s->src.family == s->dst.family &&
+	       (s->protocol == 6 || s->protocol == 17) && s->sport >= 0 && s->dport >= 0 &&
+	       s->vlan < 0 && s->inputs.n == 0;
 }
 
 static size_t band_of(const struct bands *b, long priority)
@@ -62,7 +66,8 @@ static void find_bands(const struct flow_table *t, struct bands *ret)
 		if (!f->in_hardware || is_exact(&f->hardware))
 			continue;
 		i = band_of(ret, f->hardware.priority);
-		if ((i > 0 && ret->above[i - 1] == f->hardware.priority) || (i < ret->n && ret->above[i] == f->hardware.priority) ||
+		if ((i > 0 && ret->above[i - 1] == f->hardware.priority) ||
+		    (i < ret->n && ret->above[i] == f->hardware.priority) ||
 		    ret->n == ARRAY_LENGTH(ret->above))
 			continue;
 		memmove(&ret->above[i + 1], &ret->above[i], (ret->n - i) * sizeof(long));
@@ -77,8 +82,9 @@ static void make_key(const struct flow_spec *s, size_t band, char *ret, size_t s
 
 	address_text(s->src.family, s->src.address, src);
 	address_text(s->dst.family, s->dst.address, dst);
-	snprintf(ret, size, "%zu|%d|%s . %s . %s . %ld . %ld", band, s->src.family == AF_INET ? 4 : 6, src, dst,
-		 s->protocol == 6 ? "tcp" : "udp", s->sport, s->dport);
+	snprintf(ret, size, "%zu|%d|%s . %s . %s . %ld . %ld", band,
+		 s->src.family == AF_INET ? 4 : 6, src, dst, s->protocol == 6 ? "tcp" : "udp",
+		 s->sport, s->dport);
 }
 
 static bool beats(const struct sim *sim, const struct flow *a, const struct flow *b)
@@ -122,7 +128,8 @@ static void print_host_match(FILE *out, const char *which, const struct flow_hos
 		return;
 	address_text(h->family, h->address, address);
 	address_text(h->family, h->mask, mask);
-	fprintf(out, "%s %s & %s == %s ", h->family == AF_INET ? "ip" : "ip6", which, mask, address);
+	fprintf(out, "%s %s & %s == %s ", h->family == AF_INET ? "ip" : "ip6", which, mask,
+		address);
 }
 
 static void print_rule(struct dataplane *dp, FILE *out, const struct flow *f)
@@ -134,7 +141,8 @@ static void print_rule(struct dataplane *dp, FILE *out, const struct flow *f)
 	for (size_t i = 0; i < s->inputs.n; i++) {
 		const struct interface *in = interface_find(&dp->sim->tables, s->inputs.v[i]);
 
-		fprintf(out, "%s\"%s\"%s", i ? ", " : "iifname { ", in && *in->dev ? in->dev : s->inputs.v[i],
+		fprintf(out, "%s\"%s\"%s", i ? ", " : "iifname { ",
+			in && *in->dev ? in->dev : s->inputs.v[i],
 			i + 1 == s->inputs.n ? " } " : "");
 	}
 	if (s->ethertype == 0x0800 || s->ethertype == 0x86dd)
@@ -147,7 +155,8 @@ static void print_rule(struct dataplane *dp, FILE *out, const struct flow *f)
 		fprintf(out, "th sport %ld ", s->sport);
 	if (s->dport >= 0)
 		fprintf(out, "th dport %ld ", s->dport);
-	fprintf(out, "counter name w%llu meta mark set %u goto done\n", (unsigned long long)f->serial, action_mark(dp, s));
+	fprintf(out, "counter name w%llu meta mark set %u goto done\n",
+		(unsigned long long)f->serial, action_mark(dp, s));
 }
 
 static void print_maps(FILE *out, size_t band)
@@ -157,11 +166,16 @@ static void print_maps(FILE *out, size_t band)
 	} families[] = { { "ip", "4" }, { "ip6", "6" } };
 
 	for (size_t i = 0; i < 2; i++) {
-		fprintf(out, "add map inet " TCAM_TABLE " exact%s_%zu { typeof %s saddr . %s daddr . meta l4proto . th sport . th dport : "
-			     "meta mark; counter; }\n", families[i].family, band, families[i].ip, families[i].ip);
-		fprintf(out, "add rule inet " TCAM_TABLE " tcam meta l4proto { tcp, udp } meta mark set %s saddr . %s daddr . "
-			     "meta l4proto . th sport . th dport map @exact%s_%zu\n", families[i].ip, families[i].ip,
-			families[i].family, band);
+		fprintf(out,
+			"add map inet " TCAM_TABLE " exact%s_%zu { typeof %s saddr . %s daddr . "
+						   "meta l4proto . th sport . th dport : "
+			"meta mark; counter; }\n",
+			families[i].family, band, families[i].ip, families[i].ip);
+		fprintf(out,
+			"add rule inet " TCAM_TABLE
+			" tcam meta l4proto { tcp, udp } meta mark set %s saddr . %s daddr . "
+			"meta l4proto . th sport . th dport map @exact%s_%zu\n",
+			families[i].ip, families[i].ip, families[i].family, band);
 	}
 	fprintf(out, "add rule inet " TCAM_TABLE " tcam meta mark != 0 goto done\n");
 }
@@ -172,13 +186,19 @@ static char *make_rules(struct dataplane *dp, const struct flow_table *t, const 
 	struct text text;
 
 	text_open(&text);
-	fprintf(text.out, "add table inet " TCAM_TABLE "\ndelete table inet " TCAM_TABLE "\nadd table inet " TCAM_TABLE "\n"
-			  "add chain inet " TCAM_TABLE " done\nadd rule inet " TCAM_TABLE " done meta mark %d drop\n"
-			  "add chain inet " TCAM_TABLE " tcam { type filter hook prerouting priority raw; policy accept; }\n", MARK_DROP);
+	fprintf(text.out,
+		"add table inet " TCAM_TABLE "\ndelete table inet " TCAM_TABLE
+		"\nadd table inet " TCAM_TABLE "\n"
+		"add chain inet " TCAM_TABLE " done\nadd rule inet " TCAM_TABLE
+		" done meta mark %d drop\n"
+		"add chain inet " TCAM_TABLE
+		" tcam { type filter hook prerouting priority raw; policy accept; }\n",
+		MARK_DROP);
 	for (size_t i = 0; i <= b->n; i++) {
 		print_maps(text.out, i);
 		for (const struct flow *f = t->first; i < b->n && f; f = f->next) {
-			if (f->in_hardware && !is_exact(&f->hardware) && f->hardware.priority == b->above[i])
+			if (f->in_hardware && !is_exact(&f->hardware) &&
+			    f->hardware.priority == b->above[i])
 				print_rule(dp, text.out, f);
 		}
 	}
@@ -216,11 +236,13 @@ static void sync_slot(const void *node, VISIT visit, void *context)
 		e->installed = false;
 	changed = !wanted || e->mark != e->installed_mark || e->serial != e->installed_serial;
 	if (e->installed && changed) {
-		fprintf(w->out, "delete element inet " TCAM_TABLE " exact%u_%u { %s }\n", family, band, tuple);
+		fprintf(w->out, "delete element inet " TCAM_TABLE " exact%u_%u { %s }\n", family,
+			band, tuple);
 		e->installed = false;
 	}
 	if (wanted && !e->installed) {
-		fprintf(w->out, "add element inet " TCAM_TABLE " exact%u_%u { %s : %u }\n", family, band, tuple, e->mark);
+		fprintf(w->out, "add element inet " TCAM_TABLE " exact%u_%u { %s : %u }\n", family,
+			band, tuple, e->mark);
 		e->installed = true;
 		e->installed_mark = e->mark;
 		e->installed_serial = e->serial;
@@ -245,7 +267,8 @@ void dataplane_remove(struct dataplane *dp, struct flow *f)
 	f->plane = NULL;
 }
 
-static void add_counts(struct flow *f, uint64_t packets, uint64_t bytes, uint64_t *last_packets, uint64_t *last_bytes)
+static void add_counts(struct flow *f, uint64_t packets, uint64_t bytes, uint64_t *last_packets,
+		       uint64_t *last_bytes)
 {
 	f->packets += packets >= *last_packets ? packets - *last_packets : packets;
 	f->bytes += bytes >= *last_bytes ? bytes - *last_bytes : bytes;
@@ -257,7 +280,8 @@ static void add_counts(struct flow *f, uint64_t packets, uint64_t bytes, uint64_
 static void count_element(struct dataplane *dp, const char *prefix, struct json_object *pair)
 {
 	struct json_object *elem = json_child(json_object_array_get_idx(pair, 0), "elem");
-	struct json_object *parts = json_child(json_child(elem, "val"), "concat"), *counter = json_child(elem, "counter");
+	struct json_object *parts = json_child(json_child(elem, "val"), "concat"),
+			   *counter = json_child(elem, "counter");
 	struct slot probe, **found;
 	size_t n = (size_t)snprintf(probe.key, sizeof(probe.key), "%s", prefix);
 
@@ -268,14 +292,16 @@ static void count_element(struct dataplane *dp, const char *prefix, struct json_
 				      json_object_get_string(json_object_array_get_idx(parts, i)));
 	found = tfind(&probe, &dp->slots, by_key);
 	if (found && (*found)->flow)
-		add_counts((*found)->flow, (uint64_t)json_number(counter, "packets", 0), (uint64_t)json_number(counter, "bytes", 0),
-			   &(*found)->packets, &(*found)->bytes);
+		add_counts((*found)->flow, (uint64_t)json_number(counter, "packets", 0),
+			   (uint64_t)json_number(counter, "bytes", 0), &(*found)->packets,
+			   &(*found)->bytes);
 }
 
 static void count_rule(struct flow_table *t, struct json_object *counter)
 {
 	unsigned long long serial;
-	uint64_t packets = (uint64_t)json_number(counter, "packets", 0), bytes = (uint64_t)json_number(counter, "bytes", 0);
+	uint64_t packets = (uint64_t)json_number(counter, "packets", 0),
+		 bytes = (uint64_t)json_number(counter, "bytes", 0);
 
 	if (sscanf(json_text(counter, "name", ""), "w%llu", &serial) != 1)
 		return;
@@ -300,14 +326,18 @@ void dataplane_read_counters(struct dataplane *dp, struct flow_table *t)
 	all = json_tokener_parse(output);
 	free(output);
 	objects = json_child(all, "nftables");
-	for (size_t i = 0; json_object_is_type(objects, json_type_array) && i < json_object_array_length(objects); i++) {
-		struct json_object *o = json_object_array_get_idx(objects, i), *map = json_child(o, "map"), *elements;
+	for (size_t i = 0;
+	     json_object_is_type(objects, json_type_array) && i < json_object_array_length(objects);
+	     i++) {
+		struct json_object *o = json_object_array_get_idx(objects, i),
+				   *map = json_child(o, "map"), *elements;
 		unsigned family, band;
 
 		if (json_child(o, "counter"))
 			count_rule(t, json_child(o, "counter"));
 		elements = json_child(map, "elem");
-		if (!elements || sscanf(json_text(map, "name", ""), "exact%u_%u", &family, &band) != 2)
+		if (!elements ||
+		    sscanf(json_text(map, "name", ""), "exact%u_%u", &family, &band) != 2)
 			continue;
 		snprintf(prefix, sizeof(prefix), "%u|%u|", band, family);
 		for (size_t e = 0; e < json_object_array_length(elements); e++)
@@ -368,8 +398,11 @@ void dataplane_free(struct dataplane *dp)
 	text_open(&text);
 	for (size_t i = 0; i < dp->n_actions; i++) {
 		for (int family = 4; family <= 6; family += 2)
-			fprintf(text.out, "-%d rule del fwmark %zu lookup %zu pref 100\n-%d route flush table %zu\n", family,
-				MARK_BASE + i, ROUTING_TABLE_BASE + i, family, ROUTING_TABLE_BASE + i);
+			fprintf(text.out,
+				"-%d rule del fwmark %zu lookup %zu pref 100\n-%d route flush "
+				"table %zu\n",
+				family, MARK_BASE + i, ROUTING_TABLE_BASE + i, family,
+				ROUTING_TABLE_BASE + i);
 	}
 	lines = text_close(&text);
 	ip_batch(lines);

@@ -129,21 +129,24 @@ const char *json_text(struct json_object *o, const char *key, const char *fallba
 {
 	struct json_object *child = json_child(o, key);
 
-	return json_object_is_type(child, json_type_string) ? json_object_get_string(child) : fallback;
+	return json_object_is_type(child, json_type_string) ? json_object_get_string(child)
+							    : fallback;
 }
 
 long json_number(struct json_object *o, const char *key, long fallback)
 {
 	struct json_object *child = json_child(o, key);
 
-	return json_object_is_type(child, json_type_int) ? (long)json_object_get_int64(child) : fallback;
+	return json_object_is_type(child, json_type_int) ? (long)json_object_get_int64(child)
+							 : fallback;
 }
 
 bool json_flag(struct json_object *o, const char *key, bool fallback)
 {
 	struct json_object *child = json_child(o, key);
 
-	return json_object_is_type(child, json_type_boolean) ? json_object_get_boolean(child) : fallback;
+	return json_object_is_type(child, json_type_boolean) ? json_object_get_boolean(child)
+							     : fallback;
 }
 
 void json_put_text(struct json_object *o, const char *key, const char *value)

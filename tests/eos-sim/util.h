@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #define ARRAY_LENGTH(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
+#define MIN_OF(a, b)	((a) < (b) ? (a) : (b))
 
 /* Milliseconds: since some start, and of the wall clock. */
 int64_t clock_ms(void);
@@ -37,7 +37,8 @@ bool parse_number(const char *text, long low, long high, long *ret_number);
 /* A small generator whose whole state is one word (splitmix64). */
 uint64_t random_next(uint64_t *state);
 
-/* json-c with less ceremony. Getters take a NULL object and return the fallback when the key is absent or of another type. */
+/* json-c with less ceremony. Getters take a NULL object and return the fallback when the key is
+ * absent or of another type. */
 const char *json_text(struct json_object *o, const char *key, const char *fallback);
 long json_number(struct json_object *o, const char *key, long fallback);
 bool json_flag(struct json_object *o, const char *key, bool fallback);
@@ -57,6 +58,6 @@ struct text {
 FILE *text_open(struct text *text);
 char *text_close(struct text *text);
 
-/* Runs a program to its end with an input (NULL: none). Returns its exit status, or 127; what it printed on stdout into ret_output
- * (may be NULL), on stderr to ours. */
+/* Runs a program to its end with an input (NULL: none). Returns its exit status, or 127; what it
+ * printed on stdout into ret_output (may be NULL), on stderr to ours. */
 int run_program(const char *const argv[], const char *input, char **ret_output);

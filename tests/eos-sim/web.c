@@ -29,12 +29,14 @@ struct upload {
 
 static int connection_fd(struct MHD_Connection *connection)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	return info ? info->connect_fd : -1;
 }
 
-static void connection_changes(void *p, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode what)
+static void connection_changes(void *p, struct MHD_Connection *connection, void **context,
+			       enum MHD_ConnectionNotificationCode what)
 {
 	struct sim *sim = p;
 
@@ -47,7 +49,8 @@ static void connection_changes(void *p, struct MHD_Connection *connection, void 
 	pthread_mutex_unlock(&sim->lock);
 }
 
-static void upload_ends(void *p, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode why)
+static void upload_ends(void *p, struct MHD_Connection *connection, void **context,
+			enum MHD_RequestTerminationCode why)
 {
 	struct upload *u = *context;
 
@@ -65,7 +68,8 @@ static enum MHD_Result unauthorized(struct sim *sim, struct MHD_Connection *conn
 	pthread_mutex_lock(&sim->lock);
 	sim->counters.unauthorized++;
 	pthread_mutex_unlock(&sim->lock);
-	return reply_text(connection, 401, "text/plain", "Unable to authenticate user: Bad username/password combination",
+	return reply_text(connection, 401, "text/plain",
+			  "Unable to authenticate user: Bad username/password combination",
 			  "WWW-Authenticate", "Basic realm=\"COMMAND_API_AUTH\"");
 }
 
@@ -75,7 +79,8 @@ static bool password_good(struct sim *sim, const char *user, const char *passwor
 
 	sleep_ms(sim->knobs.aaa_ms);
 	pthread_mutex_lock(&sim->lock);
-	good = user && password && strcmp(user, sim->knobs.user) == 0 && strcmp(password, sim->knobs.password) == 0;
+	good = user && password && strcmp(user, sim->knobs.user) == 0 &&
+	       strcmp(password, sim->knobs.password) == 0;
 	sim->counters.logins += good;
 	sim->counters.logins_refused += !good;
 	pthread_mutex_unlock(&sim->lock);
@@ -102,11 +107,13 @@ static bool authorized(struct sim *sim, struct MHD_Connection *connection)
 	return good;
 }
 
-static enum MHD_Result handle_login(struct sim *sim, struct MHD_Connection *connection, const struct upload *u)
+static enum MHD_Result handle_login(struct sim *sim, struct MHD_Connection *connection,
+				    const struct upload *u)
 {
 	struct json_object *o = u->data ? json_tokener_parse(u->data) : NULL;
 	char cookie[33], header[96];
-	bool good = password_good(sim, json_text(o, "username", NULL), json_text(o, "password", NULL));
+	bool good =
+		password_good(sim, json_text(o, "username", NULL), json_text(o, "password", NULL));
 
 	json_object_put(o);
 	if (!good)
@@ -115,7 +122,8 @@ static enum MHD_Result handle_login(struct sim *sim, struct MHD_Connection *conn
 	web_session_new(sim, cookie);
 	pthread_mutex_unlock(&sim->lock);
 	snprintf(header, sizeof(header), "Session=%s; Path=/; HttpOnly", cookie);
-	return reply_text(connection, 200, "application/json", "{\"message\":\"Login successful\"}", "Set-Cookie", header);
+	return reply_text(connection, 200, "application/json", "{\"message\":\"Login successful\"}",
+			  "Set-Cookie", header);
 }
 
 static enum MHD_Result handle_logout(struct sim *sim, struct MHD_Connection *connection)
@@ -123,12 +131,15 @@ static enum MHD_Result handle_logout(struct sim *sim, struct MHD_Connection *con
 	pthread_mutex_lock(&sim->lock);
 	web_session_end(sim, MHD_lookup_connection_value(connection, MHD_COOKIE_KIND, "Session"));
 	pthread_mutex_unlock(&sim->lock);
-	return reply_text(connection, 200, "application/json", "{\"message\":\"Logged out\"}", NULL, NULL);
+	return reply_text(connection, 200, "application/json", "{\"message\":\"Logged out\"}", NULL,
+			  NULL);
 }
 
-static enum MHD_Result handle_commands(struct sim *sim, struct MHD_Connection *connection, const struct upload *u)
+static enum MHD_Result handle_commands(struct sim *sim, struct MHD_Connection *connection,
+				       const struct upload *u)
 {
-	struct json_object *request = u->data ? json_tokener_parse(u->data) : NULL, *cmds = rpc_commands(request);
+	struct json_object *request = u->data ? json_tokener_parse(u->data) : NULL,
+			   *cmds = rpc_commands(request);
 	struct fault fault = { .kind = FAULT_KINDS };
 	enum MHD_Result result;
 
@@ -143,31 +154,35 @@ static enum MHD_Result handle_commands(struct sim *sim, struct MHD_Connection *c
 	return result;
 }
 
-static enum MHD_Result dispatch(struct sim *sim, struct MHD_Connection *connection, const char *url, const char *method,
-				const struct upload *u)
+static enum MHD_Result dispatch(struct sim *sim, struct MHD_Connection *connection, const char *url,
+				const char *method, const struct upload *u)
 {
 	bool post = strcmp(method, "POST") == 0;
 	long most = sim->knobs.max_request_bytes;
 
 	if (most && u->size > (size_t)most)
-		return reply_text(connection, 413, "text/html", REPLY_HTML("413 Request Entity Too Large"), NULL, NULL);
+		return reply_text(connection, 413, "text/html",
+				  REPLY_HTML("413 Request Entity Too Large"), NULL, NULL);
 	if (post && strcmp(url, "/login") == 0 && sim->knobs.login)
 		return handle_login(sim, connection, u);
 	if (post && strcmp(url, "/logout") == 0 && sim->knobs.login)
 		return handle_logout(sim, connection);
 	if (strcmp(url, "/command-api") != 0)
-		return reply_text(connection, 404, "text/html", REPLY_HTML("404 Not Found"), NULL, NULL);
+		return reply_text(connection, 404, "text/html", REPLY_HTML("404 Not Found"), NULL,
+				  NULL);
 	if (!authorized(sim, connection))
 		return unauthorized(sim, connection);
 	if (strcmp(method, "HEAD") == 0)
 		return reply_text(connection, 200, "application/json", "", NULL, NULL);
 	if (!post)
-		return reply_text(connection, 405, "text/html", REPLY_HTML("405 Not Allowed"), NULL, NULL);
+		return reply_text(connection, 405, "text/html", REPLY_HTML("405 Not Allowed"), NULL,
+				  NULL);
 	return handle_commands(sim, connection, u);
 }
 
-static enum MHD_Result on_request(void *p, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
-				  const char *data, size_t *size, void **context)
+static enum MHD_Result on_request(void *p, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *size, void **context)
 {
 	struct upload *u = *context;
 
@@ -214,7 +229,8 @@ static bool refuse_connection(struct web_listener *w, int fd)
 	return true;
 }
 
-/* Accepts, and has no socket at all while the switch is down: then connections are refused by the kernel. */
+/* Accepts, and has no socket at all while the switch is down: then connections are refused by the
+ * kernel. */
 static void *accept_loop(void *p)
 {
 	struct web_listener *w = p;
@@ -253,19 +269,21 @@ static void *accept_loop(void *p)
 
 static struct MHD_Daemon *start_daemon(struct sim *sim, const char *certificate, const char *key)
 {
-	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
-			 (certificate ? MHD_USE_TLS : 0);
+	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+			 MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC | (certificate ? MHD_USE_TLS : 0);
 	struct MHD_OptionItem tls[] = {
-		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)certificate }, { MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)key },
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)certificate },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)key },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, sim, MHD_OPTION_NOTIFY_COMPLETED, upload_ends, NULL,
-				MHD_OPTION_NOTIFY_CONNECTION, connection_changes, sim, MHD_OPTION_ARRAY,
-				certificate ? tls : &tls[2], MHD_OPTION_END);
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, sim, MHD_OPTION_NOTIFY_COMPLETED,
+				upload_ends, NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_changes,
+				sim, MHD_OPTION_ARRAY, certificate ? tls : &tls[2], MHD_OPTION_END);
 }
 
-struct web_listener *web_start(struct sim *sim, const char *where, const char *certificate, const char *key)
+struct web_listener *web_start(struct sim *sim, const char *where, const char *certificate,
+			       const char *key)
 {
 	struct web_listener *w = need(calloc(1, sizeof(*w)));
 	const char *colon = strrchr(where, ':');
@@ -275,7 +293,8 @@ struct web_listener *web_start(struct sim *sim, const char *where, const char *c
 	w->fd = listen_at(where);
 	w->daemon = w->fd >= 0 ? start_daemon(sim, certificate, key) : NULL;
 	if (!w->daemon) {
-		fprintf(stderr, "eos-sim: %s: %s\n", where, w->fd < 0 ? strerror(errno) : "cannot start libmicrohttpd (certificate?)");
+		fprintf(stderr, "eos-sim: %s: %s\n", where,
+			w->fd < 0 ? strerror(errno) : "cannot start libmicrohttpd (certificate?)");
 		if (w->fd >= 0)
 			close(w->fd);
 		free(w);

@@ -19,20 +19,19 @@ enum { PORT_OURS = 7001, PORT_OTHER_MARK, PORT_UNMARKED, PORT_ZONE, PORT_ORIGINA
 
 #define MASK 0xff000000
 
-static const char ruleset[] =
-	"table inet flowpin_test {\n"
-	"	chain zones {\n"
-	"		type filter hook output priority -310\n"
-	"		udp dport 7004 ct zone set 101\n"
-	"		udp dport 7005 ct original zone set 102\n"
-	"	}\n"
-	"	chain marks {\n"
-	"		type filter hook output priority 0\n"
-	"		udp dport { 7001, 7004, 7005 } ct mark set 0x01000000\n"
-	"		udp dport 7002 ct mark set 0x00ffffff\n"
-	"		udp dport 7006 ct mark set 0x02abcdef\n"
-	"	}\n"
-	"}\n";
+static const char ruleset[] = "table inet flowpin_test {\n"
+			      "	chain zones {\n"
+			      "		type filter hook output priority -310\n"
+			      "		udp dport 7004 ct zone set 101\n"
+			      "		udp dport 7005 ct original zone set 102\n"
+			      "	}\n"
+			      "	chain marks {\n"
+			      "		type filter hook output priority 0\n"
+			      "		udp dport { 7001, 7004, 7005 } ct mark set 0x01000000\n"
+			      "		udp dport 7002 ct mark set 0x00ffffff\n"
+			      "		udp dport 7006 ct mark set 0x02abcdef\n"
+			      "	}\n"
+			      "}\n";
 
 static bool ruleset_load(void)
 {
@@ -47,9 +46,11 @@ static bool ruleset_load(void)
 /* A flow over lo: its conntrack entry, and the entry's event, exist when this returns. */
 static struct tuple flow_make(uint8_t family, uint16_t sport, uint16_t dport)
 {
-	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons(sport),
+	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6,
+				   .sin6_port = htons(sport),
 				   .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(sport),
+	struct sockaddr_in a4 = { .sin_family = AF_INET,
+				  .sin_port = htons(sport),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct tuple t = { .family = family, .proto = IPPROTO_UDP, .sport = sport, .dport = dport };
 	bool v4 = family == AF_INET;
@@ -130,12 +131,18 @@ static const struct filter_case filters[] = {
 	{ "other bits", 0x00ffffff, { 0 }, 1, { PORT_OTHER_MARK, PORT_BOTH } },
 	{ "zone 101", MASK, { 101 }, 1, { PORT_ZONE } },
 	{ "zone of one direction", MASK, { 102 }, 1, { PORT_ORIGINAL_ZONE } },
-	{ "all zones", MASK, { 0, 102, 101 }, 3,
+	{ "all zones",
+	  MASK,
+	  { 0, 102, 101 },
+	  3,
 	  { PORT_OURS, PORT_ZONE, PORT_ORIGINAL_ZONE, PORT_BOTH } },
 	{ "first of 64", MASK, { [0] = 101, [1 ... 63] = 9 }, 64, { PORT_ZONE } },
 	{ "last of 64", MASK, { [0 ... 62] = 9, [63] = 101 }, 64, { PORT_ZONE } },
 	{ "other zones", MASK, { 100, 357, 65535 }, 3, { 0 } },
-	{ "no list of zones", MASK, { 0 }, 0,
+	{ "no list of zones",
+	  MASK,
+	  { 0 },
+	  0,
 	  { PORT_OURS, PORT_ZONE, PORT_ORIGINAL_ZONE, PORT_BOTH } },
 	{ "no bit", 0, { 0, 101, 102 }, 3, { 0 } },
 };
@@ -240,16 +247,17 @@ static void test_requests(void **state)
 	assert_memory_equal(&e.tuple, &t[0], sizeof(t[0]));
 	assert_int_equal(e.mark, 0x02abcdef);
 	/* Only the bits under the mask change. */
-	assert_int_equal(nl_request(nl, ct_request_set_mark(buf, &t[0], 0x07ffffff, MASK), NULL,
-				    NULL, &err), 0);
+	assert_int_equal(
+		nl_request(nl, ct_request_set_mark(buf, &t[0], 0x07ffffff, MASK), NULL, NULL, &err),
+		0);
 	assert_int_equal(nl_request(nl, ct_request_get(buf, &t[0]), keep_entry, &e, &err), 0);
 	assert_int_equal(e.mark, 0x07abcdef);
 
 	assert_int_equal(nl_request(nl, ct_request_get(buf, &t[1]), keep_entry, &e, &err), 0);
 	assert_memory_equal(&e.tuple, &t[1], sizeof(t[1]));
 
-	assert_int_equal(nl_dump(nl, ct_request_dump(buf, 0x07000000, MASK), find_entry, NULL, &f,
-				 &err), 0);
+	assert_int_equal(
+		nl_dump(nl, ct_request_dump(buf, 0x07000000, MASK), find_entry, NULL, &f, &err), 0);
 	assert_true(f.seen[0] == 1 && f.seen[1] == 0 && f.others == 0);
 	assert_int_equal(nl_dump(nl, ct_request_dump(buf, 0, 0), find_entry, NULL, &f, &err), 0);
 	assert_true(f.seen[0] == 2 && f.seen[1] == 1);
@@ -264,7 +272,8 @@ static void test_requests(void **state)
 	flow_delete(nl, &t[1]);
 }
 
-/* Entries that no packet made: TCP, UDP and SCTP of both families, in a zone. Again is fine, and changes mark and timeout. */
+/* Entries that no packet made: TCP, UDP and SCTP of both families, in a zone. Again is fine, and
+ * changes mark and timeout. */
 static void test_create(void **state)
 {
 	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
@@ -276,23 +285,33 @@ static void test_create(void **state)
 		skip();
 	assert_int_equal(nl_open(NETLINK_NETFILTER, &nl), 0);
 	for (size_t i = 0; i < 2 * ARRAY_SIZE(protos); i++) {
-		struct tuple t = { .family = i % 2 ? AF_INET6 : AF_INET, .proto = protos[i / 2], .sport = 30001, .dport = 80,
-				   .zone = 101, .src = { 12, 12, 12, 1 }, .dst = { 1, 1, 1, 1 } };
+		struct tuple t = { .family = i % 2 ? AF_INET6 : AF_INET,
+				   .proto = protos[i / 2],
+				   .sport = 30001,
+				   .dport = 80,
+				   .zone = 101,
+				   .src = { 12, 12, 12, 1 },
+				   .dst = { 1, 1, 1, 1 } };
 		struct ct_entry e = { 0 };
 
-		assert_int_equal(nl_request(nl, ct_request_touch(buf, &t, 60), NULL, NULL, &err), -ENOENT);
-		if (nl_request(nl, ct_request_create(buf, &t, 0x05ffffff, MASK, 300), NULL, NULL, &err) < 0)
+		assert_int_equal(nl_request(nl, ct_request_touch(buf, &t, 60), NULL, NULL, &err),
+				 -ENOENT);
+		if (nl_request(nl, ct_request_create(buf, &t, 0x05ffffff, MASK, 300), NULL, NULL,
+			       &err) < 0)
 			fail_msg("protocol %u: %s", t.proto, err.text);
 		assert_int_equal(nl_request(nl, ct_request_get(buf, &t), keep_entry, &e, &err), 0);
 		assert_memory_equal(&e.tuple, &t, sizeof(t));
 		assert_int_equal(e.mark, 0x05000000);
 		assert_in_range(e.timeout_s, 290, 300);
 		assert_false(e.nat);
-		assert_int_equal(nl_request(nl, ct_request_create(buf, &t, 0x06000000, MASK, 20), NULL, NULL, &err), 0);
+		assert_int_equal(nl_request(nl, ct_request_create(buf, &t, 0x06000000, MASK, 20),
+					    NULL, NULL, &err),
+				 0);
 		assert_int_equal(nl_request(nl, ct_request_get(buf, &t), keep_entry, &e, &err), 0);
 		assert_int_equal(e.mark, 0x06000000);
 		assert_in_range(e.timeout_s, 10, 20);
-		assert_int_equal(nl_request(nl, ct_request_touch(buf, &t, 90), NULL, NULL, &err), 0);
+		assert_int_equal(nl_request(nl, ct_request_touch(buf, &t, 90), NULL, NULL, &err),
+				 0);
 		assert_int_equal(nl_request(nl, ct_request_get(buf, &t), keep_entry, &e, &err), 0);
 		assert_in_range(e.timeout_s, 80, 90);
 		assert_int_equal(e.mark, 0x06000000);

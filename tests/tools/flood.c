@@ -20,10 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH 64
-#define PAYLOAD 8 /* bytes of a UDP packet */
+#define BATCH	   64
+#define PAYLOAD	   8 /* bytes of a UDP packet */
 #define PACKET_MAX (sizeof(struct ip6_hdr) + sizeof(struct tcphdr) + PAYLOAD)
-#define FLOWS_MAX 4000000
+#define FLOWS_MAX  4000000
 
 enum kind { KIND_UDP, KIND_SYN, KIND_ACK };
 
@@ -357,10 +357,11 @@ int main(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == '?' || parse_option(c, optarg, &o) < 0) {
-			fprintf(stderr,
-				"usage: flood --to ADDRESS --from ADDRESS [--kind udp|syn|ack] [--flows N]\n"
-				"             [--dport PORT] [--sport LOW-HIGH] [--rate PACKETS-PER-SECOND]\n"
-				"             [--repeat N]\n");
+			fprintf(stderr, "usage: flood --to ADDRESS --from ADDRESS [--kind "
+					"udp|syn|ack] [--flows N]\n"
+					"             [--dport PORT] [--sport LOW-HIGH] [--rate "
+					"PACKETS-PER-SECOND]\n"
+					"             [--repeat N]\n");
 			return 2;
 		}
 	}

@@ -18,7 +18,8 @@ static inline _unused_ struct config *eapi_config(const char *more)
 
 	snprintf(text, sizeof(text),
 		 "service web { prefix = {1.1.1.1, 2001:db8::1} }\n"
-		 "switch s1 { eapi = \"https://h\" ingress-interface = Ethernet47 %s }\n", more);
+		 "switch s1 { eapi = \"https://h\" ingress-interface = Ethernet47 %s }\n",
+		 more);
 	if (config_parse("f", text, strlen(text), &c, &e) < 0)
 		fail_msg("%s", e.text);
 	return c;
@@ -33,7 +34,8 @@ static inline _unused_ struct ip_addr eapi_addr(const char *text)
 	return a;
 }
 
-static inline _unused_ struct tuple eapi_tuple(const char *src, uint16_t sport, const char *dst, uint16_t dport, uint8_t proto)
+static inline _unused_ struct tuple eapi_tuple(const char *src, uint16_t sport, const char *dst,
+					       uint16_t dport, uint8_t proto)
 {
 	struct ip_addr s = eapi_addr(src), d = eapi_addr(dst);
 	struct tuple t = { .sport = sport, .dport = dport, .family = s.family, .proto = proto };

@@ -37,26 +37,33 @@ static const char *text_of(struct json_object *o, const char *key)
 
 static void status(struct control_call *c, struct json_object *params _unused_, void *arg _unused_)
 {
-	reply_text(
-		c,
-		"{\"version\":\"0.1.0\",\"pid\":7,\"instance\":\"i\",\"uptime_ms\":11000000,\"state\":\"running\","
-		"\"config\":\"/etc/x\\u001b[2J\\n\",\"config_age_ms\":1000,"
-		"\"flows\":{\"count\":12345,\"max\":1000000,\"tracked\":12300,\"one_way\":45,\"refused\":0,\"memory\":1},"
-		"\"pins\":{\"max\":1000000,\"lost\":0},"
-		"\"bindings\":{\"used\":4,\"max\":255,\"active\":3,\"draining\":1,\"dead\":0,\"unreachable\":0},"
-		"\"events\":{\"received\":5,\"new\":1,\"update\":2,\"destroy\":2,\"overruns\":0,\"resyncs\":0,"
-		"\"updates_wanted\":false,\"receive_buffer\":1,\"undecodable\":0},"
-		"\"kernel\":{\"owner\":true,\"routes\":1,\"ruleset_changes\":1,\"policy_changes\":1,\"policy_failed\":0},"
-		"\"repairs\":{\"ruleset\":0,\"policy\":0},\"unpinned_flows\":0,"
-		"\"clients\":{\"connected\":1,\"requests\":1,\"refused\":0},"
-		"\"services\":[{\"name\":\"web\",\"prefixes\":[\"1.1.1.1/32\",\"2001:db8::1/128\"],\"protocols\":[\"tcp\"],"
-		"\"ports\":[\"80\",\"443\"],\"idle_timeout_ms\":300000,\"on_withdraw\":\"hold\",\"nexthops\":4,"
-		"\"active\":3,\"flows\":12345}],"
-		"\"overrides\":[{\"service\":\"web\",\"prefix\":\"1.1.1.1/32\",\"source_table\":254,\"table\":18000,"
-		"\"length\":32,\"routes\":1,\"without\":[\"10.1.0.4%eth1\"],\"age_ms\":61000}],"
-		"\"unpinned\":[{\"service\":\"web\",\"nexthop\":\"10.1.0.9%eth3\"}],"
-		"\"warnings\":[{\"code\":\"rp-filter\",\"text\":\"strict rp_filter on eth1\","
-		"\"command\":\"sysctl -w net.ipv4.conf.eth1.rp_filter=2\"}]}");
+	reply_text(c,
+		   "{\"version\":\"0.1.0\",\"pid\":7,\"instance\":\"i\",\"uptime_ms\":11000000,"
+		   "\"state\":\"running\","
+		   "\"config\":\"/etc/x\\u001b[2J\\n\",\"config_age_ms\":1000,"
+		   "\"flows\":{\"count\":12345,\"max\":1000000,\"tracked\":12300,\"one_way\":45,"
+		   "\"refused\":0,\"memory\":1},"
+		   "\"pins\":{\"max\":1000000,\"lost\":0},"
+		   "\"bindings\":{\"used\":4,\"max\":255,\"active\":3,\"draining\":1,\"dead\":0,"
+		   "\"unreachable\":0},"
+		   "\"events\":{\"received\":5,\"new\":1,\"update\":2,\"destroy\":2,\"overruns\":0,"
+		   "\"resyncs\":0,"
+		   "\"updates_wanted\":false,\"receive_buffer\":1,\"undecodable\":0},"
+		   "\"kernel\":{\"owner\":true,\"routes\":1,\"ruleset_changes\":1,\"policy_"
+		   "changes\":1,\"policy_failed\":0},"
+		   "\"repairs\":{\"ruleset\":0,\"policy\":0},\"unpinned_flows\":0,"
+		   "\"clients\":{\"connected\":1,\"requests\":1,\"refused\":0},"
+		   "\"services\":[{\"name\":\"web\",\"prefixes\":[\"1.1.1.1/32\",\"2001:db8::1/"
+		   "128\"],\"protocols\":[\"tcp\"],"
+		   "\"ports\":[\"80\",\"443\"],\"idle_timeout_ms\":300000,\"on_withdraw\":\"hold\","
+		   "\"nexthops\":4,"
+		   "\"active\":3,\"flows\":12345}],"
+		   "\"overrides\":[{\"service\":\"web\",\"prefix\":\"1.1.1.1/"
+		   "32\",\"source_table\":254,\"table\":18000,"
+		   "\"length\":32,\"routes\":1,\"without\":[\"10.1.0.4%eth1\"],\"age_ms\":61000}],"
+		   "\"unpinned\":[{\"service\":\"web\",\"nexthop\":\"10.1.0.9%eth3\"}],"
+		   "\"warnings\":[{\"code\":\"rp-filter\",\"text\":\"strict rp_filter on eth1\","
+		   "\"command\":\"sysctl -w net.ipv4.conf.eth1.rp_filter=2\"}]}");
 }
 
 static void nexthops(struct control_call *c, struct json_object *params, void *arg _unused_)
@@ -70,13 +77,14 @@ static void nexthops(struct control_call *c, struct json_object *params, void *a
 
 static void flow_text(struct strbuf *b, unsigned i)
 {
-	strbuf_addf(
-		b,
-		"{\"protocol\":\"tcp\",\"src\":\"12.12.%u.%u\",\"sport\":%u,\"dst\":\"1.1.1.1\",\"dport\":80,\"zone\":%u,"
-		"\"service\":\"web\",\"nexthop\":\"10.1.0.%u%%eth1\",\"id\":%u,\"mark\":\"0x01000000\",\"state\":\"active\","
-		"\"replied\":true,\"witness\":\"conntrack\",\"learned\":\"new\",\"age_ms\":%u}",
-		i / 256 % 256, i % 256, 1024 + i % 60000, i % 2 ? 0 : 101, i % 3 + 1, i % 3 + 1,
-		i * 1000);
+	strbuf_addf(b,
+		    "{\"protocol\":\"tcp\",\"src\":\"12.12.%u.%u\",\"sport\":%u,\"dst\":\"1.1.1."
+		    "1\",\"dport\":80,\"zone\":%u,"
+		    "\"service\":\"web\",\"nexthop\":\"10.1.0.%u%%eth1\",\"id\":%u,\"mark\":"
+		    "\"0x01000000\",\"state\":\"active\","
+		    "\"replied\":true,\"witness\":\"conntrack\",\"learned\":\"new\",\"age_ms\":%u}",
+		    i / 256 % 256, i % 256, 1024 + i % 60000, i % 2 ? 0 : 101, i % 3 + 1, i % 3 + 1,
+		    i * 1000);
 }
 
 static void flows_pump(struct control_call *c, void *data)
@@ -120,10 +128,9 @@ static void show(struct control_call *c, struct json_object *params, void *arg _
 	}
 	strbuf_adds(&b, "{\"flow\":");
 	flow_text(&b, 1);
-	strbuf_adds(
-		&b,
-		",\"conntrack\":{\"present\":true,\"mark\":\"0x01000000\",\"timeout\":100,\"assured\":true},"
-		"\"pin\":{\"present\":false},\"binding\":" BINDING(1, "active") "}");
+	strbuf_adds(&b, ",\"conntrack\":{\"present\":true,\"mark\":\"0x01000000\",\"timeout\":100,"
+			"\"assured\":true},"
+			"\"pin\":{\"present\":false},\"binding\":" BINDING(1, "active") "}");
 	control_reply_text(c, &b);
 }
 
@@ -154,10 +161,8 @@ static void drain(struct control_call *c, struct json_object *params, void *arg 
 	if (strcmp(text_of(params, "nexthop"), "10.1.0.9") == 0) {
 		control_error(c, "Refused", "it is the last nexthop of web");
 	} else if (!js_bool(params, "wait")) {
-		reply_text(
-			c,
-			"{\"done\":true,\"outcome\":\"draining\",\"flows\":12345,\"bindings\":[" BINDING(
-				2, "draining") "]}");
+		reply_text(c, "{\"done\":true,\"outcome\":\"draining\",\"flows\":12345,"
+			      "\"bindings\":[" BINDING(2, "draining") "]}");
 	} else {
 		s = calloc(1, sizeof(*s));
 		s->all = js_has(params, "deadline_ms") ? 2 : 0;
@@ -175,17 +180,16 @@ static void verify(struct control_call *c, struct json_object *params _unused_, 
 {
 	if (control_call_uid(c) != getuid())
 		return;
-	reply_text(
-		c,
-		"{\"done\":true,\"clean\":false,\"differences\":[{\"plane\":\"pins\",\"subject\":\"tcp x\","
-		"\"text\":\"missing\"}],\"unread\":[],\"flows\":1000,\"conntrack\":1001,\"pins\":999}");
+	reply_text(c, "{\"done\":true,\"clean\":false,\"differences\":[{\"plane\":\"pins\","
+		      "\"subject\":\"tcp x\","
+		      "\"text\":\"missing\"}],\"unread\":[],\"flows\":1000,\"conntrack\":1001,"
+		      "\"pins\":999}");
 }
 
 static void monitor(struct control_call *c, struct json_object *params _unused_, void *arg _unused_)
 {
-	reply_text(
-		c,
-		"{\"events\":[{\"time\":0,\"kind\":\"nexthop\",\"text\":\"10.1.0.2%eth1 of web: active -> dead\"}]}");
+	reply_text(c, "{\"events\":[{\"time\":0,\"kind\":\"nexthop\",\"text\":\"10.1.0.2%eth1 of "
+		      "web: active -> dead\"}]}");
 }
 
 static void nothing(struct control_call *c, struct json_object *params _unused_, void *arg _unused_)

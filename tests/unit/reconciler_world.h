@@ -5,7 +5,7 @@
 #include "eapi_fixture.h"
 
 #define NEXTHOP "34.34.34.4"
-#define OTHER "23.23.23.3"
+#define OTHER	"23.23.23.3"
 
 /* A switch that remembers what it was told, in so far as these tests need it. */
 struct world {
@@ -24,8 +24,9 @@ static inline _unused_ bool resolve(void *arg, struct flow_target *t)
 	return w->resolves;
 }
 
-static inline _unused_ bool nexthop_of(void *arg _unused_, uint8_t family _unused_, const char *mac _unused_, const char *interface _unused_,
-		       struct ip_addr *ret_nexthop _unused_)
+static inline _unused_ bool nexthop_of(void *arg _unused_, uint8_t family _unused_,
+				       const char *mac _unused_, const char *interface _unused_,
+				       struct ip_addr *ret_nexthop _unused_)
 {
 	return false;
 }
@@ -33,7 +34,9 @@ static inline _unused_ bool nexthop_of(void *arg _unused_, uint8_t family _unuse
 static inline _unused_ void setup(struct world *w, const char *more)
 {
 	static const uint64_t key[2] = { 1, 2 };
-	struct reconciler_resolver resolver = { .resolve = resolve, .nexthop = nexthop_of, .arg = w };
+	struct reconciler_resolver resolver = { .resolve = resolve,
+						.nexthop = nexthop_of,
+						.arg = w };
 
 	*w = (struct world){ .config = eapi_config(more), .now = 1000000, .resolves = true };
 	assert_int_equal(reconciler_new(w->config->switches, &resolver, key, &w->r), 0);
@@ -63,20 +66,25 @@ static inline _unused_ void wish(struct world *w, uint16_t n, int64_t version, c
 }
 
 /* One reading of flows first .. last - 1 that began at begin_ms. */
-static inline _unused_ void read_at(struct world *w, uint64_t begin_ms, uint16_t first, uint16_t last, const char *status,
-				    const char *nexthop, uint64_t packets, bool text)
+static inline _unused_ void read_at(struct world *w, uint64_t begin_ms, uint16_t first,
+				    uint16_t last, const char *status, const char *nexthop,
+				    uint64_t packets, bool text)
 {
 	struct reading reading = { .index.key = { 5, 6 } };
 	struct strbuf b = { 0 };
 
 	strbuf_adds(&b, "{\"flows\":[");
 	for (uint16_t i = first; i < last; i++)
-		strbuf_addf(&b, "%s{\"name\":\"fp-1-tcp-12_12_12_1-%u-1_1_1_1-80\",\"matchPackets\":%llu,\"matchBytes\":1%s%s%s}",
-			    i > first ? "," : "", i, (unsigned long long)packets, nexthop ? ",\"action\":{\"outputNexthop\":\"" : "",
+		strbuf_addf(&b,
+			    "%s{\"name\":\"fp-1-tcp-12_12_12_1-%u-1_1_1_1-80\",\"matchPackets\":%"
+			    "llu,\"matchBytes\":1%s%s%s}",
+			    i > first ? "," : "", i, (unsigned long long)packets,
+			    nexthop ? ",\"action\":{\"outputNexthop\":\"" : "",
 			    nexthop ? nexthop : "", nexthop ? "\"}" : "");
 	strbuf_adds(&b, "],\"details\":{\"status\":{");
 	for (uint16_t i = first; i < last; i++)
-		strbuf_addf(&b, "%s\"fp-1-tcp-12_12_12_1-%u-1_1_1_1-80\":\"%s\"", i > first ? "," : "", i, status);
+		strbuf_addf(&b, "%s\"fp-1-tcp-12_12_12_1-%u-1_1_1_1-80\":\"%s\"",
+			    i > first ? "," : "", i, status);
 	strbuf_adds(&b, "}}}");
 	{
 		_cleanup_(eapi_json_putp) struct json_object *o = eapi_json(b.data);
@@ -90,8 +98,9 @@ static inline _unused_ void read_at(struct world *w, uint64_t begin_ms, uint16_t
 }
 
 /* The same, some time later. */
-static inline _unused_ void read_flows(struct world *w, uint16_t first, uint16_t last, const char *status, const char *nexthop,
-				       uint64_t packets, bool text)
+static inline _unused_ void read_flows(struct world *w, uint16_t first, uint16_t last,
+				       const char *status, const char *nexthop, uint64_t packets,
+				       bool text)
 {
 	w->now += 5000;
 	read_at(w, w->now - 100, first, last, status, nexthop, packets, text);
@@ -114,7 +123,8 @@ static inline _unused_ const char *state_of(struct world *w, uint16_t n, const c
 }
 
 /* The next batch has `adds` or `deletes` flows; it ends as told. */
-static inline _unused_ void batch(struct world *w, enum batch_kind kind, size_t n, enum batch_outcome outcome, size_t at, int code)
+static inline _unused_ void batch(struct world *w, enum batch_kind kind, size_t n,
+				  enum batch_outcome outcome, size_t at, int code)
 {
 	struct batch_failure failure = { .at = at, .code = code, .text = "Invalid input" };
 	struct write_batch b = { 0 };

@@ -107,15 +107,18 @@ static const struct row {
 	{ "status", 0, "  10.1.0.9%eth3 of web\n", NULL },
 	{ "status --json", 0, "\"config\":\"/etc/x\\u001b[2J\\n\"", NULL },
 	{ "nexthops", 0,
-	  "web      10.1.0.2%eth1   2  draining  3m 20s  12,345       45     1.2M   9.8G  alive   a route names it\n",
+	  "web      10.1.0.2%eth1   2  draining  3m 20s  12,345       45     1.2M   9.8G  alive   "
+	  "a route names it\n",
 	  NULL },
 	{ "nexthops dns", 2, NULL, "flowpin: there is no service dns\n" },
 	{ "nexthops --json", 0, "{\"nexthops\":[{\"id\":1,", NULL },
 	{ "flows", 0,
-	  "tcp    12.12.0.1:1025    1.1.1.1:80   web      10.1.0.2%eth1  active         1s  conntrack\n",
+	  "tcp    12.12.0.1:1025    1.1.1.1:80   web      10.1.0.2%eth1  active         1s  "
+	  "conntrack\n",
 	  NULL },
 	{ "flows", 0,
-	  "tcp    12.12.0.100:1124  1.1.1.1:80   web      10.1.0.2%eth1  active     1m 40s  conntrack zone 101\n",
+	  "tcp    12.12.0.100:1124  1.1.1.1:80   web      10.1.0.2%eth1  active     1m 40s  "
+	  "conntrack zone 101\n",
 	  NULL },
 	{ "flows --json dst 1.1.1.1", 0, "\n{\"protocol\":\"tcp\",\"src\":\"12.12.3.231\",", NULL },
 	{ "flows dst", 2, NULL, "flowpin: \"dst\" must be followed by an address or a prefix\n" },
@@ -139,7 +142,8 @@ static const struct row {
 	{ "undrain 10.1.0.2", 2, NULL,
 	  "flowpin: flowpind does not know io.flowpin.Undrain: is it of another version?\n" },
 	{ "verify", 1,
-	  "pins: tcp x: missing\n1 difference: 1,000 flows, 1,001 conntrack entries, 999 pins compared\n",
+	  "pins: tcp x: missing\n1 difference: 1,000 flows, 1,001 conntrack entries, 999 pins "
+	  "compared\n",
 	  NULL },
 	{ "verify --json", 1, "{\"plane\":\"pins\",", NULL },
 	{ "monitor", 0, "  nexthop   10.1.0.2%eth1 of web: active -> dead\n", NULL },
@@ -156,7 +160,8 @@ static const struct row {
 	{ "status x", 2, NULL, "flowpin: usage: flowpin status (see" },
 	{ "--wrong", 2, NULL, "flowpin: --wrong is no option of flowpin" },
 	{ "--socket /nonexistent/x status", 2, NULL,
-	  "flowpin: flowpind is not running (cannot connect to /nonexistent/x: No such file or directory)\n" },
+	  "flowpin: flowpind is not running (cannot connect to /nonexistent/x: No such file or "
+	  "directory)\n" },
 	{ "--version", 0, "flowpin 0.1.0\n", NULL },
 };
 

@@ -32,10 +32,12 @@ static void test_filter(void **state _unused_)
 		{ "service web protocol sctp sport 0",
 		  "{\"service\":\"web\",\"protocol\":\"sctp\",\"sport\":0}", NULL },
 		{ "tcp 12.12.12.1:30001 -> 1.1.1.1:80",
-		  "{\"protocol\":\"tcp\",\"src\":\"12.12.12.1\",\"sport\":30001,\"dst\":\"1.1.1.1\",\"dport\":80}",
+		  "{\"protocol\":\"tcp\",\"src\":\"12.12.12.1\",\"sport\":30001,\"dst\":\"1.1.1."
+		  "1\",\"dport\":80}",
 		  NULL },
 		{ "udp [2001:db8::2]:53 [2001:db8:0::1]:53 zone 5",
-		  "{\"protocol\":\"udp\",\"src\":\"2001:db8::2\",\"sport\":53,\"dst\":\"2001:db8::1\",\"dport\":53,\"zone\":5}",
+		  "{\"protocol\":\"udp\",\"src\":\"2001:db8::2\",\"sport\":53,\"dst\":\"2001:db8::"
+		  "1\",\"dport\":53,\"zone\":5}",
 		  NULL },
 		{ "dst", NULL, "\"dst\" must be followed by an address or a prefix" },
 		{ "dst 1.1.1.1 dst 1.1.1.2", NULL, "\"dst\" is given twice" },
@@ -91,9 +93,8 @@ static void test_table(void **state _unused_)
 	table_add(&t, "%d", 1234);
 	table_add(&t, "the last");
 	table_format(&t, 1, 0, false, &b);
-	assert_string_equal(
-		b.data,
-		" NAME            N  LAST\n a long name     5  end\n b            1234  the last\n");
+	assert_string_equal(b.data, " NAME            N  LAST\n a long name     5  end\n b         "
+				    "   1234  the last\n");
 	strbuf_reset(&b);
 	table_format(&t, 0, 20, false, &b);
 	assert_string_equal(b.data,

@@ -32,14 +32,14 @@ static const struct {
 	{ S "state-dir", "f:2: the file ends in the middle of a setting" },
 	{ S "service b\n\n", "f:4: the file ends in the middle of a setting" },
 	{ S "limits\n", "f:3: the file ends in the middle of a setting" },
-	{ S "__eof = true\n",
-	  "f:2: '__eof' is not known here (there are: state-dir, instance, service, switch, liveness, limits, numbers, control)" },
-	{ S "__reader = 1\n",
-	  "f:2: '__reader' is not known here (there are: state-dir, instance, service, switch, liveness, limits, numbers, control)" },
+	{ S "__eof = true\n", "f:2: '__eof' is not known here (there are: state-dir, instance, "
+			      "service, switch, liveness, limits, numbers, control)" },
+	{ S "__reader = 1\n", "f:2: '__reader' is not known here (there are: state-dir, instance, "
+			      "service, switch, liveness, limits, numbers, control)" },
 	{ S "switch s1 { }\n", "f:2: switch 's1' has no eapi" },
 	{ S "include(\"/etc/passwd\")\n", "f:2: '(' is not allowed outside quotes" },
-	{ S "include = x\n",
-	  "f:2: 'include' is not known here (there are: state-dir, instance, service, switch, liveness, limits, numbers, control)" },
+	{ S "include = x\n", "f:2: 'include' is not known here (there are: state-dir, instance, "
+			     "service, switch, liveness, limits, numbers, control)" },
 	{ S "state-dir = ${HOME}\n",
 	  "f:2: '${' is not allowed: environment variables are not expanded" },
 	{ S "state-dir = \"/x${HOME}\"\n",
@@ -61,8 +61,8 @@ static const struct {
 	{ S "state-dir = /x/..", "f:2: state-dir: '/x/..' must not contain '..'" },
 	{ S "state-dir = /x\nstate-dir = /x", "f:3: 'state-dir' is given twice" },
 	{ S "limits = 5", "f:2: section 'limits' must go on with '{'" },
-	{ S "limits { max-flow = 5 }",
-	  "f:2: 'max-flow' is not known in section 'limits' (there are: max-flows, max-pins, receive-buffer)" },
+	{ S "limits { max-flow = 5 }", "f:2: 'max-flow' is not known in section 'limits' (there "
+				       "are: max-flows, max-pins, receive-buffer)" },
 	{ S "limits { }\nlimits { }", "f:3: section 'limits' is there twice" },
 	{ S "limits { max-flows = 1M }\nlimits { max-flows = 2M }",
 	  "f:3: 'max-flows' is given twice" },
@@ -72,7 +72,8 @@ static const struct {
 	{ S "limits { max-pins = 5000M }",
 	  "f:2: max-pins: '5000M' is out of range (1 to 134217728)" },
 	{ S "liveness {\n\nprobe-interval = 1 s }",
-	  "f:4: 's' is not known in section 'liveness' (there are: probe-interval, dead-after, outage-window, outage-hold, "
+	  "f:4: 's' is not known in section 'liveness' (there are: probe-interval, dead-after, "
+	  "outage-window, outage-hold, "
 	  "carrier-hold)" },
 	{ S "liveness { probe-interval = 10ms }",
 	  "f:2: probe-interval: '10ms' is out of range (200ms to 1m)" },
@@ -100,10 +101,10 @@ static const struct {
 	{ S "service a { prefix = 2.2.2.2 }", "f:2: 'a' is there twice" },
 	{ S "service { prefix = 2.2.2.2 }", "f:2: 'service' must be followed by its name" },
 	{ S "service web web { prefix = 2.2.2.2 }", "f:2: section 'service' must go on with '{'" },
-	{ S "service Web { prefix = 2.2.2.2 }",
-	  "f:2: 'Web' is no name for a service (1 to 15 of a-z, 0-9, '_' and '-', a letter first)" },
-	{ S "service abcdefghijklmnop { }",
-	  "f:2: 'abcdefghijklmnop' is no name for a service (1 to 15 of a-z, 0-9, '_' and '-', a letter first)" },
+	{ S "service Web { prefix = 2.2.2.2 }", "f:2: 'Web' is no name for a service (1 to 15 of "
+						"a-z, 0-9, '_' and '-', a letter first)" },
+	{ S "service abcdefghijklmnop { }", "f:2: 'abcdefghijklmnop' is no name for a service (1 "
+					    "to 15 of a-z, 0-9, '_' and '-', a letter first)" },
 	{ S "service b {\n}\n", "f:3: service 'b' has no prefix" },
 	{ S "service b { prefix = {} }", "f:2: prefix: the list is empty" },
 	{ S "service b { prefix = 2.2.2.2 port = {} }", "f:2: port: the list is empty" },
@@ -136,9 +137,9 @@ static const struct {
 	  "f:2: syn-timeout: '1h' is out of range (1s to 10m)" },
 	{ S "service b { on-withdraw = keep }",
 	  "f:2: on-withdraw: 'keep' is neither hold nor release" },
-	{ S "service b { color = red }",
-	  "f:2: 'color' is not known in section 'service' (there are: prefix, protocol, port, idle-timeout, syn-timeout, "
-	  "on-withdraw, nexthop)" },
+	{ S "service b { color = red }", "f:2: 'color' is not known in section 'service' (there "
+					 "are: prefix, protocol, port, idle-timeout, syn-timeout, "
+					 "on-withdraw, nexthop)" },
 	{ S "service b { nexthop 1.2.3.4 { } }", "f:2: nexthop '1.2.3.4' needs an id" },
 	{ S "service b { nexthop 1.2.3 { id = 1 } }",
 	  "f:2: '1.2.3' is not a nexthop (ADDRESS, ADDRESS%INTERFACE or %INTERFACE)" },
@@ -150,11 +151,12 @@ static const struct {
 	  "f:2: '1.2.3.4' is there twice" },
 	{ S "service b { nexthop 1.2.3.4 { id = 1 }\nnexthop 1.2.3.4%eth0 { id = 2 } }",
 	  "f:3: nexthop '1.2.3.4%eth0' may be the same as '1.2.3.4' of this service" },
-	{ S
-	  "service b { prefix = 2.2.2.2\nnexthop 1.2.3.4 { id = 16 } }\nnumbers { mark-mask = 0xf0 }",
+	{ S "service b { prefix = 2.2.2.2\nnexthop 1.2.3.4 { id = 16 } }\nnumbers { mark-mask = "
+	    "0xf0 }",
 	  "f:3: id: 16 is above 15, the highest that mark-mask 0x000000f0 can hold" },
 	{ S "service b {\nprefix = {9.9.9.9, 1.1.1.1/32}\n}",
-	  "f:4: services 'a' and 'b' both claim 1.1.1.1/32, tcp, all ports, and neither is more specific" },
+	  "f:4: services 'a' and 'b' both claim 1.1.1.1/32, tcp, all ports, and neither is more "
+	  "specific" },
 };
 
 static void test_broken(void **state _unused_)
@@ -185,7 +187,8 @@ static void test_nul(void **state _unused_)
 /* The example of the design, with comments wherever there is room for one. */
 static const char full[] =
 	"/* one\n * two */ service web { # a comment\r\n"
-	"    prefix       = { # in a list\n  1.1.1.1/32, // here\n 2001:db8::1/128 /* and here */ }\n"
+	"    prefix       = { # in a list\n  1.1.1.1/32, // here\n 2001:db8::1/128 /* and here */ "
+	"}\n"
 	"    protocol     = tcp                      # default tcp; {tcp, udp}\n"
 	"    port         = {8000-8100, 443, 80, 8101-8200}\n"
 	"    idle-timeout = 5m                       # ${HOME} \xc3\xa4 \"\n"
@@ -196,7 +199,8 @@ static const char full[] =
 	"    nexthop '%ppp0' { id = 3 }\n"
 	"}\n"
 	"service d-n_s2 { prefix = \"1.1.1.0/24\" protocol = {udp, sctp} port=53 }\n"
-	"liveness { probe-interval = 500ms  dead-after = 5  outage-window = 6s  outage-hold = 31s carrier-hold = 0 }\n"
+	"liveness { probe-interval = 500ms  dead-after = 5  outage-window = 6s  outage-hold = 31s "
+	"carrier-hold = 0 }\n"
 	"limits   { max-flows = 2M  max-pins = 100k receive-buffer = 64k }\n"
 	"numbers  { mark-mask = 0x00ff0000  table-base = 1000  rule-priority = 500 }\n"
 	"control { admin-group = wheel max-clients = 10 max-clients-per-uid = 2 }\n"

@@ -19,27 +19,38 @@ static void test_answers(void **state)
 		{ " {\"method\":\"io.flowpin.Echo\",\"parameters\":null} ", "{\"parameters\":{}}" },
 		{ "{\"method\":\"io.flowpin.Change\",\"other\":1}", "{\"parameters\":{}}" },
 		{ "{\"method\":\"io.flowpin.Refuse\"}",
-		  "{\"error\":\"io.flowpin.NotFound\",\"parameters\":{\"reason\":\"no nexthop \\\"x\\u000a\\\"\"}}" },
+		  "{\"error\":\"io.flowpin.NotFound\",\"parameters\":{\"reason\":\"no nexthop "
+		  "\\\"x\\u000a\\\"\"}}" },
 		{ "{\"method\":\"io.flowpin.No\"}",
-		  "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"io.flowpin.No\"}}" },
+		  "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":"
+		  "\"io.flowpin.No\"}}" },
 		{ "{\"method\":\"io.other.No\"}",
-		  "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"io.other\"}}" },
-		{ "{\"method\":\"\"}",
-		  "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"\"}}" },
+		  "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{"
+		  "\"interface\":\"io.other\"}}" },
+		{ "{\"method\":\"\"}", "{\"error\":\"org.varlink.service.MethodNotFound\","
+				       "\"parameters\":{\"method\":\"\"}}" },
 		{ "{\"method\":\"io.flowpin.Echo\",\"parameters\":[]}",
-		  "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"parameters\"}}" },
+		  "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{"
+		  "\"parameter\":\"parameters\"}}" },
 		{ "{\"method\":\"io.flowpin.Echo\",\"upgrade\":true}",
-		  "{\"error\":\"org.varlink.service.MethodNotImplemented\",\"parameters\":{\"method\":\"io.flowpin.Echo\"}}" },
+		  "{\"error\":\"org.varlink.service.MethodNotImplemented\",\"parameters\":{"
+		  "\"method\":\"io.flowpin.Echo\"}}" },
 		{ "{\"method\":\"org.varlink.service.GetInfo\"}",
-		  "{\"parameters\":{\"vendor\":\"v\",\"product\":\"p\",\"version\":\"1\",\"url\":\"\","
+		  "{\"parameters\":{\"vendor\":\"v\",\"product\":\"p\",\"version\":\"1\",\"url\":"
+		  "\"\","
 		  "\"interfaces\":[\"org.varlink.service\",\"io.flowpin\"]}}" },
-		{ "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"io.flowpin\"}}",
-		  "{\"parameters\":{\"description\":\"# A test.\\u000ainterface io.flowpin\\u000amethod "
+		{ "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{"
+		  "\"interface\":\"io.flowpin\"}}",
+		  "{\"parameters\":{\"description\":\"# A test.\\u000ainterface "
+		  "io.flowpin\\u000amethod "
 		  "Echo(text: ?string) -> (text: string)\\u000a\"}}" },
-		{ "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"io.o\"}}",
-		  "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"io.o\"}}" },
+		{ "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{"
+		  "\"interface\":\"io.o\"}}",
+		  "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{"
+		  "\"interface\":\"io.o\"}}" },
 		{ "{\"method\":\"org.varlink.service.GetInterfaceDescription\"}",
-		  "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"interface\"}}" },
+		  "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{"
+		  "\"parameter\":\"interface\"}}" },
 	};
 	struct world *w = *state;
 	int fd = dial(w); /* one connection for all: a request that was refused with an answer ends

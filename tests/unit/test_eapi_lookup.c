@@ -11,17 +11,28 @@
 
 #define A "23.23.23.3"
 #define B "34.34.34.4"
-#define VIAS_BOTH "{\"interface\":\"Ethernet42\",\"nexthopAddr\":\"" A "\"},{\"interface\":\"Ethernet43\",\"nexthopAddr\":\"" B "\"}"
+#define VIAS_BOTH                                                                                  \
+	"{\"interface\":\"Ethernet42\",\"nexthopAddr\":\"" A                                       \
+	"\"},{\"interface\":\"Ethernet43\",\"nexthopAddr\":\"" B "\"}"
 #define VIAS_A "{\"interface\":\"Ethernet42\",\"nexthopAddr\":\"" A "\"}"
-#define ROUTE(vias) "{\"vrfs\":{\"default\":{\"routes\":{\"0.0.0.0/0\":{\"vias\":[]},\"1.1.1.1/32\":{\"vias\":[" vias "]}}}}}"
+#define ROUTE(vias)                                                                                \
+	"{\"vrfs\":{\"default\":{\"routes\":{\"0.0.0.0/0\":{\"vias\":[]},\"1.1.1.1/"               \
+	"32\":{\"vias\":[" vias "]}}}}}"
 #define PATH(name) "{\"outputIntf\":\"" name "\"}"
 
 static void test_names(void **state _unused_)
 {
 	static const char *const rows[][2] = {
-		{ "Et43", "Ethernet43" },  { "ethernet3/1", "Ethernet3/1" }, { "Po1", "Port-Channel1" }, { "Vl10", "Vlan10" },
-		{ "port-channel7", "Port-Channel7" }, { "Management1", "Management1" }, { "x\n1", "x?1" }, { "E1", "E1" },
-		{ "Etx", "Etx" },	   { "", "" },
+		{ "Et43", "Ethernet43" },
+		{ "ethernet3/1", "Ethernet3/1" },
+		{ "Po1", "Port-Channel1" },
+		{ "Vl10", "Vlan10" },
+		{ "port-channel7", "Port-Channel7" },
+		{ "Management1", "Management1" },
+		{ "x\n1", "x?1" },
+		{ "E1", "E1" },
+		{ "Etx", "Etx" },
+		{ "", "" },
 	};
 	char buf[INTERFACE_NAME];
 
@@ -35,16 +46,24 @@ static void test_names(void **state _unused_)
 static void read_surroundings(struct topology *t)
 {
 	_cleanup_(eapi_json_putp) struct json_object *arp = eapi_json(
-		"{\"ipV4Neighbors\":[{\"address\":\"" A "\",\"hwAddress\":\"0000.0000.0003\",\"interface\":\"Vlan10\",\"age\":0},"
-		"{\"address\":\"" B "\",\"hwAddress\":\"00:00:00:00:00:04\",\"interface\":\"Vlan10, Ethernet11\"},"
-		"{\"address\":\"5.5.5.5\",\"hwAddress\":\"0000.0000.0005\",\"interface\":\"Vlan10, not learned\"},"
-		"{\"address\":\"bad\",\"hwAddress\":\"0000.0000.0005\",\"interface\":\"Vlan10\"},7]}");
-	_cleanup_(eapi_json_putp) struct json_object *macs = eapi_json(
-		"{\"unicastTable\":{\"tableEntries\":[{\"macAddress\":\"00:00:00:00:00:03\",\"vlanId\":\"10\",\"interface\":\"Port-Channel1\"},"
-		"{\"macAddress\":\"00:00:00:00:00:03\",\"vlanId\":11,\"interface\":\"Ethernet9\"}]}}");
-	_cleanup_(eapi_json_putp) struct json_object *ports = eapi_json(
-		"{\"interfaceStatuses\":{\"Ethernet10\":{\"linkStatus\":\"connected\",\"vlanInformation\":{\"vlanExplanation\":\"in Po1\"}},"
-		"\"Ethernet11\":{\"linkStatus\":\"notconnect\"},\"Port-Channel1\":{\"linkStatus\":\"connected\"}}}");
+		"{\"ipV4Neighbors\":[{\"address\":\"" A
+		"\",\"hwAddress\":\"0000.0000.0003\",\"interface\":\"Vlan10\",\"age\":0},"
+		"{\"address\":\"" B
+		"\",\"hwAddress\":\"00:00:00:00:00:04\",\"interface\":\"Vlan10, Ethernet11\"},"
+		"{\"address\":\"5.5.5.5\",\"hwAddress\":\"0000.0000.0005\",\"interface\":\"Vlan10, "
+		"not learned\"},"
+		"{\"address\":\"bad\",\"hwAddress\":\"0000.0000.0005\",\"interface\":\"Vlan10\"},7]"
+		"}");
+	_cleanup_(eapi_json_putp) struct json_object *macs =
+		eapi_json("{\"unicastTable\":{\"tableEntries\":[{\"macAddress\":\"00:00:00:00:00:"
+			  "03\",\"vlanId\":\"10\",\"interface\":\"Port-Channel1\"},"
+			  "{\"macAddress\":\"00:00:00:00:00:03\",\"vlanId\":11,\"interface\":"
+			  "\"Ethernet9\"}]}}");
+	_cleanup_(eapi_json_putp) struct json_object *ports =
+		eapi_json("{\"interfaceStatuses\":{\"Ethernet10\":{\"linkStatus\":\"connected\","
+			  "\"vlanInformation\":{\"vlanExplanation\":\"in Po1\"}},"
+			  "\"Ethernet11\":{\"linkStatus\":\"notconnect\"},\"Port-Channel1\":{"
+			  "\"linkStatus\":\"connected\"}}}");
 
 	assert_true(topology_read_neighbours(t, AF_INET, arp));
 	assert_true(topology_read_macs(t, macs));
@@ -54,8 +73,10 @@ static void read_surroundings(struct topology *t)
 static void test_topology(void **state _unused_)
 {
 	struct topology t = { 0 };
-	struct ip_addr a = eapi_addr(A), b = eapi_addr(B), c = eapi_addr("5.5.5.5"), unknown = eapi_addr("9.9.9.9");
-	_cleanup_(eapi_json_putp) struct json_object *empty = eapi_json("{\"vrfs\":{\"default\":{\"ipV4Neighbors\":[]}}}");
+	struct ip_addr a = eapi_addr(A), b = eapi_addr(B), c = eapi_addr("5.5.5.5"),
+		       unknown = eapi_addr("9.9.9.9");
+	_cleanup_(eapi_json_putp) struct json_object *empty =
+		eapi_json("{\"vrfs\":{\"default\":{\"ipV4Neighbors\":[]}}}");
 	_cleanup_(eapi_json_putp) struct json_object *other = eapi_json("{\"x\":1}");
 
 	read_surroundings(&t);
@@ -64,7 +85,9 @@ static void test_topology(void **state _unused_)
 	assert_null(topology_place(&t, topology_neighbour(&t, &c)));
 	assert_null(topology_neighbour(&t, &unknown));
 	assert_string_equal(topology_port(&t, "Ethernet10")->channel, "Port-Channel1");
-	assert_ptr_equal(topology_neighbour_by_mac(&t, AF_INET, "00:00:00:00:00:03", "Port-Channel1"), topology_neighbour(&t, &a));
+	assert_ptr_equal(
+		topology_neighbour_by_mac(&t, AF_INET, "00:00:00:00:00:03", "Port-Channel1"),
+		topology_neighbour(&t, &a));
 	assert_null(topology_neighbour_by_mac(&t, AF_INET, "00:00:00:00:00:03", "Ethernet9"));
 	assert_false(topology_read_neighbours(&t, AF_INET, other));
 	assert_false(topology_read_macs(&t, other) || topology_read_ports(&t, other));
@@ -85,7 +108,8 @@ static void test_map(void **state _unused_)
 	assert_int_equal(lookup_map(&r, &t, "Vlan10", &found), -ENOTUNIQ);
 	assert_int_equal(lookup_map(&r, &t, "Ethernet11", &found), 0);
 	assert_true(ip_addr_equal(&found, &b));
-	assert_int_equal(lookup_map(&r, &t, "Ethernet10", &found), 0); /* a member of the port-channel */
+	assert_int_equal(lookup_map(&r, &t, "Ethernet10", &found),
+			 0); /* a member of the port-channel */
 	assert_true(ip_addr_equal(&found, &a));
 	assert_int_equal(lookup_map(&r, &t, "Port-Channel1", &found), 0);
 	assert_int_equal(lookup_map(&r, &t, "Ethernet12", &found), -ENOENT);
@@ -111,7 +135,8 @@ static void setup(struct world *w, const char *more, const char *known, uint64_t
 	}
 	assert_int_equal(lookup_new(w->config->switches, &w->watch, &w->topology, 7, &w->l), 0);
 	for (uint16_t i = 0; i < 3; i++) {
-		struct tuple t = eapi_tuple("12.12.12.1", (uint16_t)(30000 + i), "1.1.1.1", 80, IPPROTO_TCP);
+		struct tuple t =
+			eapi_tuple("12.12.12.1", (uint16_t)(30000 + i), "1.1.1.1", 80, IPPROTO_TCP);
 
 		assert_true(lookup_add(w->l, &t, 5000));
 	}
@@ -133,14 +158,20 @@ static void ask(struct world *w, bool text, const char *const *commands, size_t 
 	assert_int_equal(is_text, text);
 	for (size_t i = 0; i < n && i < w->c.n; i++)
 		if (!strstr(commands_get(&w->c, i), commands[i]))
-			fail_msg("command %zu is %s, not %s", i, commands_get(&w->c, i), commands[i]);
+			fail_msg("command %zu is %s, not %s", i, commands_get(&w->c, i),
+				 commands[i]);
 	assert_int_equal(w->c.n, n);
 }
 
-static void answer(struct world *w, enum rpc_outcome outcome, size_t at, int code, const char *results)
+static void answer(struct world *w, enum rpc_outcome outcome, size_t at, int code,
+		   const char *results)
 {
 	_cleanup_(eapi_json_putp) struct json_object *o = eapi_json(results);
-	struct rpc_answer a = { .outcome = outcome, .failed_at = at, .code = code, .results = o, .message = "refused" };
+	struct rpc_answer a = { .outcome = outcome,
+				.failed_at = at,
+				.code = code,
+				.results = o,
+				.message = "refused" };
 
 	lookup_answer(w->l, &a);
 }
@@ -155,8 +186,10 @@ static void expect(struct world *w, size_t i, const char *nexthop, const char *w
 		fail_msg("why: %s", w->l->flow[i].why);
 }
 
-static const char *const in_one[] = { "enable", "show ip route 1.1.1.1", "src-l4-port 30000 dst-l4-port 80", "30001", "30002",
-				      "show ip route 1.1.1.1" };
+static const char *const in_one[] = {
+	"enable", "show ip route 1.1.1.1", "src-l4-port 30000 dst-l4-port 80", "30001",
+	"30002",  "show ip route 1.1.1.1"
+};
 
 static void test_paths(void **state _unused_)
 {
@@ -165,10 +198,14 @@ static void test_paths(void **state _unused_)
 
 	setup(&w, "", ROUTE(VIAS_BOTH), 1000);
 	ask(&w, false, in_one, ARRAY_SIZE(in_one));
-	assert_string_equal(commands_get(&w.c, 2), "show load-balance destination ip ingress-interface Ethernet47 src-ipv4-address "
-						   "12.12.12.1 dst-ipv4-address 1.1.1.1 ip-protocol 6 src-l4-port 30000 dst-l4-port 80");
+	assert_string_equal(
+		commands_get(&w.c, 2),
+		"show load-balance destination ip ingress-interface Ethernet47 src-ipv4-address "
+		"12.12.12.1 dst-ipv4-address 1.1.1.1 ip-protocol 6 src-l4-port 30000 dst-l4-port "
+		"80");
 	answer(&w, RPC_OK, 0, 0,
-	       "[{}," ROUTE(VIAS_BOTH) "," PATH("Ethernet43") "," PATH("Et42") "," PATH("Ethernet9") "," ROUTE(VIAS_BOTH) "]");
+	       "[{}," ROUTE(VIAS_BOTH) "," PATH("Ethernet43") "," PATH("Et42") "," PATH(
+		       "Ethernet9") "," ROUTE(VIAS_BOTH) "]");
 	expect(&w, 0, B, "");
 	expect(&w, 1, A, "");
 	expect(&w, 2, "", "chose Ethernet9");
@@ -187,7 +224,8 @@ static void test_single(void **state _unused_)
 	expect(&w, 0, A, "");
 	expect(&w, 2, A, "");
 	teardown(&w);
-	/* It was known to be single and is not: the paths are asked for, but the flows began under another route. */
+	/* It was known to be single and is not: the paths are asked for, but the flows began under
+	 * another route. */
 	setup(&w, "", ROUTE(VIAS_A), 1000);
 	ask(&w, false, commands, 2);
 	answer(&w, RPC_OK, 0, 0, "[{}," ROUTE(VIAS_BOTH) "]");
@@ -202,7 +240,8 @@ static void test_route_changes(void **state _unused_)
 	setup(&w, "", ROUTE(VIAS_BOTH), 1000);
 	ask(&w, false, in_one, ARRAY_SIZE(in_one));
 	answer(&w, RPC_OK, 0, 0,
-	       "[{}," ROUTE(VIAS_BOTH) "," PATH("Ethernet43") "," PATH("Et42") "," PATH("Et42") "," ROUTE(VIAS_A) "]");
+	       "[{}," ROUTE(VIAS_BOTH) "," PATH("Ethernet43") "," PATH("Et42") "," PATH(
+		       "Et42") "," ROUTE(VIAS_A) "]");
 	for (size_t i = 0; i < 3; i++)
 		expect(&w, i, "", "changed while");
 	teardown(&w);
@@ -216,7 +255,8 @@ static void test_route_changes(void **state _unused_)
 	ask(&w, false, in_one, ARRAY_SIZE(in_one));
 	w.l->flow[2].seen_ms = 7000;
 	answer(&w, RPC_OK, 0, 0,
-	       "[{}," ROUTE(VIAS_BOTH) "," PATH("Ethernet43") "," PATH("Et42") "," PATH("Et42") "," ROUTE(VIAS_BOTH) "]");
+	       "[{}," ROUTE(VIAS_BOTH) "," PATH("Ethernet43") "," PATH("Et42") "," PATH(
+		       "Et42") "," ROUTE(VIAS_BOTH) "]");
 	expect(&w, 0, "", "when the flow began");
 	expect(&w, 2, A, "");
 	teardown(&w);
@@ -224,7 +264,8 @@ static void test_route_changes(void **state _unused_)
 
 static void test_refused(void **state _unused_)
 {
-	static const char *const rest[] = { "enable", "show ip route", "30000", "30002", "show ip route" };
+	static const char *const rest[] = { "enable", "show ip route", "30000", "30002",
+					    "show ip route" };
 	struct world w;
 	bool text;
 
@@ -233,7 +274,9 @@ static void test_refused(void **state _unused_)
 	answer(&w, RPC_FAILED, 3, 1000, "[{}," ROUTE(VIAS_BOTH) "," PATH("Ethernet43") ",{}]");
 	expect(&w, 1, "", "refused");
 	ask(&w, false, rest, ARRAY_SIZE(rest)); /* without the culprit, from the beginning */
-	answer(&w, RPC_OK, 0, 0, "[{}," ROUTE(VIAS_BOTH) "," PATH("Ethernet43") "," PATH("") "," ROUTE(VIAS_BOTH) "]");
+	answer(&w, RPC_OK, 0, 0,
+	       "[{}," ROUTE(VIAS_BOTH) "," PATH("Ethernet43") "," PATH("") "," ROUTE(
+		       VIAS_BOTH) "]");
 	expect(&w, 0, B, "");
 	expect(&w, 2, "", "cannot tell");
 	teardown(&w);
@@ -264,7 +307,8 @@ static void test_text(void **state _unused_)
 	answer(&w, RPC_OK, 0, 0, "[{}," ROUTE(VIAS_BOTH) "]");
 	ask(&w, true, paths, 4);
 	answer(&w, RPC_OK, 0, 0,
-	       "[{},{\"output\":\"Output Interface: Ethernet43\\n\"},{\"output\":\"Unable\"},{\"output\":\"Output Interface: Et42\"}]");
+	       "[{},{\"output\":\"Output Interface: "
+	       "Ethernet43\\n\"},{\"output\":\"Unable\"},{\"output\":\"Output Interface: Et42\"}]");
 	ask(&w, false, before, 2);
 	answer(&w, RPC_OK, 0, 0, "[{}," ROUTE(VIAS_BOTH) "]");
 	expect(&w, 0, B, "");
@@ -275,7 +319,8 @@ static void test_text(void **state _unused_)
 
 static void test_ingress(void **state _unused_)
 {
-	static const char *const first[] = { "enable", "show ip route 1.1.1.1", "show ip route 12.12.12.1", "show ip route 12.12.12.1",
+	static const char *const first[] = { "enable", "show ip route 1.1.1.1",
+					     "show ip route 12.12.12.1", "show ip route 12.12.12.1",
 					     "show ip route 12.12.12.1" };
 	struct world w;
 	char text[SWITCH_LINE] = "";
@@ -286,8 +331,11 @@ static void test_ingress(void **state _unused_)
 		w.l->flow[i].ingress[0] = '\0'; /* as without ingress-interface */
 	ask(&w, false, first, ARRAY_SIZE(first));
 	answer(&w, RPC_OK, 0, 0,
-	       "[{}," ROUTE(VIAS_BOTH) ",{\"routes\":{\"12.12.12.0/24\":{\"vias\":[{\"interface\":\"Et7\"}]}}},"
-	       "{\"routes\":{}},{\"routes\":{\"0.0.0.0/0\":{\"vias\":[{\"interface\":\"Et7\"},{\"interface\":\"Et8\"}]}}}]");
+	       "[{}," ROUTE(VIAS_BOTH) ",{\"routes\":{\"12.12.12.0/"
+				       "24\":{\"vias\":[{\"interface\":\"Et7\"}]}}},"
+				       "{\"routes\":{}},{\"routes\":{\"0.0.0.0/"
+				       "0\":{\"vias\":[{\"interface\":\"Et7\"},{\"interface\":"
+				       "\"Et8\"}]}}}]");
 	expect(&w, 1, "", "no route to its source");
 	expect(&w, 2, "", "several interfaces lead");
 	assert_true(lookup_next(w.l, &w.c, &is_text));
@@ -333,18 +381,20 @@ static void test_alive(void **state _unused_)
 	setup(&w, "", ROUTE(VIAS_BOTH), 1000);
 	watch_nexthops_begin(&w.watch);
 	watch_nexthops_end(&w.watch, &w.topology);
-	assert_true(alive(&w.watch, A) && alive(&w.watch, B)); /* nothing was read: nothing is known */
+	assert_true(alive(&w.watch, A) &&
+		    alive(&w.watch, B)); /* nothing was read: nothing is known */
 	read_surroundings(&w.topology);
 	watch_nexthops_begin(&w.watch);
 	watch_nexthops_add(&w.watch, &other);
 	watch_nexthops_end(&w.watch, &w.topology);
 	assert_true(alive(&w.watch, A));
-	assert_false(alive(&w.watch, B));	/* its port is down */
+	assert_false(alive(&w.watch, B));	 /* its port is down */
 	assert_true(alive(&w.watch, "5.5.5.5")); /* nobody knows its port */
 	assert_true(watch_names(&w.watch, 0, &a));
 	assert_false(watch_names(&w.watch, 0, &other));
 	{
-		_cleanup_(eapi_json_putp) struct json_object *none = eapi_json("{\"ipV4Neighbors\":[]}");
+		_cleanup_(eapi_json_putp) struct json_object *none =
+			eapi_json("{\"ipV4Neighbors\":[]}");
 
 		assert_true(topology_read_neighbours(&w.topology, AF_INET, none));
 	}
@@ -360,22 +410,26 @@ static void test_wide_prefix(void **state _unused_)
 {
 	struct watched w = { 0 };
 	struct ip_addr inside = eapi_addr("10.0.0.7");
-	_cleanup_(eapi_json_putp) struct json_object *o = eapi_json(
-		"{\"vrfs\":{\"default\":{\"routes\":{\"10.0.0.0/25\":{\"vias\":[" VIAS_A "]},\"10.0.0.128/25\":{\"vias\":[" VIAS_BOTH "]},"
-		"\"20.0.0.0/8\":{\"vias\":[{\"nexthopAddr\":\"7.7.7.7\"}]}}}}}");
+	_cleanup_(eapi_json_putp) struct json_object *o =
+		eapi_json("{\"vrfs\":{\"default\":{\"routes\":{\"10.0.0.0/25\":{\"vias\":[" VIAS_A
+			  "]},\"10.0.0.128/25\":{\"vias\":[" VIAS_BOTH "]},"
+			  "\"20.0.0.0/8\":{\"vias\":[{\"nexthopAddr\":\"7.7.7.7\"}]}}}}}");
 	char text[160];
 	struct vias r;
 
 	assert_int_equal(ip_prefix_parse("10.0.0.0/24", &w.prefix), 0);
-	assert_string_equal(watch_command(&w, "default", text, sizeof(text)), "show ip route 10.0.0.0/24 longer-prefixes");
-	assert_string_equal(watch_command(&w, "red", text, sizeof(text)), "show ip route vrf red 10.0.0.0/24 longer-prefixes");
+	assert_string_equal(watch_command(&w, "default", text, sizeof(text)),
+			    "show ip route 10.0.0.0/24 longer-prefixes");
+	assert_string_equal(watch_command(&w, "red", text, sizeof(text)),
+			    "show ip route vrf red 10.0.0.0/24 longer-prefixes");
 	assert_false(watch_shares(&w));
 	assert_true(watch_next_form(&w));
 	assert_true(watch_shares(&w));
 	assert_string_equal(watch_command(&w, "default", text, sizeof(text)), "show ip route");
 	assert_string_equal(watch_command(&w, "red", text, sizeof(text)), "show ip route vrf red");
 	assert_true(watch_next_form(&w));
-	assert_string_equal(watch_command(&w, "default", text, sizeof(text)), "show ip route 10.0.0.0");
+	assert_string_equal(watch_command(&w, "default", text, sizeof(text)),
+			    "show ip route 10.0.0.0");
 	assert_false(watch_next_form(&w));
 	assert_true(watch_read(&w, "default", o, 5));
 	assert_int_equal(w.route.n, 2);
@@ -391,10 +445,12 @@ static void test_wide_prefix(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	      cmocka_unit_test(test_topology), cmocka_unit_test(test_map),
-		cmocka_unit_test(test_paths),	      cmocka_unit_test(test_single),   cmocka_unit_test(test_route_changes),
-		cmocka_unit_test(test_refused),	      cmocka_unit_test(test_text),     cmocka_unit_test(test_ingress),
-		cmocka_unit_test(test_bounded),	      cmocka_unit_test(test_alive),    cmocka_unit_test(test_wide_prefix),
+		cmocka_unit_test(test_names),	cmocka_unit_test(test_topology),
+		cmocka_unit_test(test_map),	cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_single),	cmocka_unit_test(test_route_changes),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_text),
+		cmocka_unit_test(test_ingress), cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_alive),	cmocka_unit_test(test_wide_prefix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,11 +31,14 @@ static void test_status(void **state _unused_)
 	_cleanup_(config_freep) struct config *config = eapi_config("");
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		assert_int_equal(flow_status_classify(config->switches, rows[i].text), rows[i].status);
-	_cleanup_(config_freep) struct config *other = eapi_config("status-programmed = aktiv status-inactive = \"\"");
+		assert_int_equal(flow_status_classify(config->switches, rows[i].text),
+				 rows[i].status);
+	_cleanup_(config_freep) struct config *other =
+		eapi_config("status-programmed = aktiv status-inactive = \"\"");
 
 	assert_int_equal(flow_status_classify(other->switches, "aktiv"), FLOW_STATUS_PROGRAMMED);
-	assert_int_equal(flow_status_classify(other->switches, "not programmed"), FLOW_STATUS_UNKNOWN);
+	assert_int_equal(flow_status_classify(other->switches, "not programmed"),
+			 FLOW_STATUS_UNKNOWN);
 }
 
 /* One flow with this action and match; nobody has published how a nexthop is spelt. */
@@ -48,8 +51,10 @@ static struct flow_reading read_one(const char *action, const char *match, const
 	char text[1024];
 
 	snprintf(text, sizeof(text),
-		 "{\"flows\":[{\"name\":\"" NAME "\",\"matchPackets\":\"5\",\"matchBytes\":367,\"odd\":[{}],"
-		 "\"match\":{%s},\"action\":{\"outInterfaces\":[],\"outputDrop\":false%s}},{\"name\":\"theirs\"},{\"name\":7},5],"
+		 "{\"flows\":[{\"name\":\"" NAME
+		 "\",\"matchPackets\":\"5\",\"matchBytes\":367,\"odd\":[{}],"
+		 "\"match\":{%s},\"action\":{\"outInterfaces\":[],\"outputDrop\":false%s}},{"
+		 "\"name\":\"theirs\"},{\"name\":7},5],"
 		 "\"details\":{\"status\":{\"theirs\":\"Flow programmed\"%s}}}",
 		 match, action, status);
 	o = eapi_json(text);
@@ -82,7 +87,8 @@ static void test_actions(void **state _unused_)
 	assert_true(f.has_counters && f.packets == 5 && f.bytes == 367);
 	f = read_one(",\"outputNexthop\":7,\"nexthop\":\"nowhere\"", "", "");
 	assert_false(f.has_nexthop);
-	f = read_one(",\"setDstMac\":\"001c.7300.0001\"", "", ",\"" NAME "\":\"Flow not programmed\"");
+	f = read_one(",\"setDstMac\":\"001c.7300.0001\"", "",
+		     ",\"" NAME "\":\"Flow not programmed\"");
 	assert_string_equal(f.mac, "00:1c:73:00:00:01");
 	assert_int_equal(f.status, FLOW_STATUS_INACTIVE);
 }
@@ -94,7 +100,9 @@ static void test_matches(void **state _unused_)
 		bool contradicts;
 	} rows[] = {
 		{ "", false },
-		{ "\"ipPortSrc\":30002,\"ipPortDst\":\"80\",\"ipProto\":6,\"ipSrc\":{\"ip\":\"12.12.12.1\",\"mask\":\"255.255.255.255\"}", false },
+		{ "\"ipPortSrc\":30002,\"ipPortDst\":\"80\",\"ipProto\":6,\"ipSrc\":{\"ip\":\"12."
+		  "12.12.1\",\"mask\":\"255.255.255.255\"}",
+		  false },
 		{ "\"ipPortSrc\":30003", true },
 		{ "\"ipProto\":17", true },
 		{ "\"ipDst\":{\"ip\":\"1.1.1.2\"}", true },
@@ -109,11 +117,15 @@ static void test_matches(void **state _unused_)
 static void test_text(void **state _unused_)
 {
 	static const char text[] =
-		"Flow " NAME ":\n  persistent: False\n  match:\n    Ethernet type: IPv4\n    source IPv4 address: 12.12.12.1/255.255.255.255\n"
-		"  actions:\n    output nexthop: 34.34.34.4\n  source: config\n  matched: 5 packets, 367 bytes\n"
+		"Flow " NAME ":\n  persistent: False\n  match:\n    Ethernet type: IPv4\n    "
+			     "source IPv4 address: 12.12.12.1/255.255.255.255\n"
+		"  actions:\n    output nexthop: 34.34.34.4\n  source: config\n  matched: 5 "
+		"packets, 367 bytes\n"
 		"Flow theirs: (Flow programmed)\n  actions:\n    drop\n"
-		"Flow fp-1-tcp-12_12_12_1-1-1_1_1_1-80: (Waiting for a resource to be allocated)\n  actions:\n    output nexthop: 192.0.2.1\r\n"
-		"Flow fp-1-tcp-12_12_12_1-2-1_1_1_1-80:\n  match:\n    IPv4 protocol: TCP\n  actions:\n  source: config\n"
+		"Flow fp-1-tcp-12_12_12_1-1-1_1_1_1-80: (Waiting for a resource to be allocated)\n "
+		" actions:\n    output nexthop: 192.0.2.1\r\n"
+		"Flow fp-1-tcp-12_12_12_1-2-1_1_1_1-80:\n  match:\n    IPv4 protocol: TCP\n  "
+		"actions:\n  source: config\n"
 		"Flows: 0 programmed, 1 rejected\n";
 	_cleanup_(config_freep) struct config *config = eapi_config("");
 	struct reading r = { .index.key = { 1, 2 } };
@@ -137,15 +149,18 @@ static void test_text(void **state _unused_)
 static void test_both(void **state _unused_)
 {
 	_cleanup_(config_freep) struct config *config = eapi_config("");
-	_cleanup_(eapi_json_putp) struct json_object *o =
-		eapi_json("{\"flows\":[{\"name\":\"" NAME "\",\"matchPackets\":9,\"matchBytes\":9}],"
-			  "\"details\":{\"status\":{\"" NAME "\":\"Flow programmed\"},\"numFlowsProgrammed\":1}}");
+	_cleanup_(eapi_json_putp) struct json_object *o = eapi_json(
+		"{\"flows\":[{\"name\":\"" NAME "\",\"matchPackets\":9,\"matchBytes\":9}],"
+		"\"details\":{\"status\":{\"" NAME
+		"\":\"Flow programmed\"},\"numFlowsProgrammed\":1}}");
 	struct reading r = { .index.key = { 1, 2 } };
 
 	assert_true(reading_add_json(&r, config->switches, "fp-1-", o));
-	assert_true(reading_add_text(&r, config->switches, "fp-1-",
-				     "Flow " NAME ": (Flow rejected)\n  actions:\n    output nexthop: 34.34.34.4\n"
-				     "  matched: 5 packets, 367 bytes\nFlow fp-1-tcp-12_12_12_1-1-1_1_1_1-80: (Waiting for a resource)\n"));
+	assert_true(reading_add_text(
+		&r, config->switches, "fp-1-",
+		"Flow " NAME ": (Flow rejected)\n  actions:\n    output nexthop: 34.34.34.4\n"
+		"  matched: 5 packets, 367 bytes\nFlow fp-1-tcp-12_12_12_1-1-1_1_1_1-80: (Waiting "
+		"for a resource)\n"));
 	assert_int_equal(r.n, 2);
 	assert_int_equal(r.flow[0].status, FLOW_STATUS_PROGRAMMED);
 	assert_int_equal(r.flow[0].packets, 9);
@@ -156,7 +171,8 @@ static void test_both(void **state _unused_)
 
 static void test_models_of_something_else(void **state _unused_)
 {
-	static const char *const texts[] = { "[]", "{\"flows\":{}}", "{\"output\":\"x\"}", "{\"flows\":\"none\"}" };
+	static const char *const texts[] = { "[]", "{\"flows\":{}}", "{\"output\":\"x\"}",
+					     "{\"flows\":\"none\"}" };
 	_cleanup_(config_freep) struct config *config = eapi_config("");
 	struct reading r = { .index.key = { 1, 2 } };
 
@@ -179,7 +195,8 @@ static void test_index(void **state _unused_)
 	char text[64];
 
 	for (uint32_t i = 0; i < 3000; i++) {
-		snprintf(text, sizeof(text), "Flow fp-1-tcp-12_12_12_%u-%u-1_1_1_1-80:\n", i % 250, i);
+		snprintf(text, sizeof(text), "Flow fp-1-tcp-12_12_12_%u-%u-1_1_1_1-80:\n", i % 250,
+			 i);
 		assert_true(reading_add_text(&r, config->switches, "fp-1-", text));
 	}
 	assert_int_equal(r.n, 3000);
@@ -195,7 +212,8 @@ static void test_index(void **state _unused_)
 
 static bool rebooted(double boot0, double up0, double boot1, double up1, double elapsed)
 {
-	struct version_facts a = { .boot = boot0, .uptime = up0 }, b = { .boot = boot1, .uptime = up1 };
+	struct version_facts a = { .boot = boot0, .uptime = up0 },
+			     b = { .boot = boot1, .uptime = up1 };
 
 	return version_rebooted(&a, &b, elapsed);
 }
@@ -220,7 +238,8 @@ static void test_reboot(void **state _unused_)
 static void test_version(void **state _unused_)
 {
 	_cleanup_(eapi_json_putp) struct json_object *o =
-		eapi_json("{\"version\":\"4.27.2F\",\"modelName\":\"DCS\\u0007\",\"uptime\":\"77.5\",\"bootupTimestamp\":1553846321}");
+		eapi_json("{\"version\":\"4.27.2F\",\"modelName\":\"DCS\\u0007\",\"uptime\":\"77."
+			  "5\",\"bootupTimestamp\":1553846321}");
 	_cleanup_(eapi_json_putp) struct json_object *other = eapi_json("{\"hello\":1}");
 	struct version_facts f;
 
@@ -234,14 +253,20 @@ static void test_tcam(void **state _unused_)
 {
 	uint32_t used = 0, more = 0;
 
-	assert_true(tcam_read("Switch0\nTCAM group 9 uses 20 entries and can use up to 1 more.\n  ACL uses 20 entries.\n"
-			      "TCAM group 14 uses 8 entries and can use up to 1528 more.\n  L3 uses 2 entries.\n  DirectFlow uses 6 entries.\n",
+	assert_true(tcam_read("Switch0\nTCAM group 9 uses 20 entries and can use up to 1 more.\n  "
+			      "ACL uses 20 entries.\n"
+			      "TCAM group 14 uses 8 entries and can use up to 1528 more.\n  L3 "
+			      "uses 2 entries.\n  DirectFlow uses 6 entries.\n",
 			      &used, &more));
 	assert_int_equal(used, 8);
 	assert_int_equal(more, 1528);
-	assert_true(tcam_read("TCAM group 11 uses 6 entries and can use up to 506 more.\n  OpenFlow uses 6 entries.\n", &used, &more));
+	assert_true(tcam_read("TCAM group 11 uses 6 entries and can use up to 506 more.\n  "
+			      "OpenFlow uses 6 entries.\n",
+			      &used, &more));
 	assert_int_equal(more, 506);
-	assert_false(tcam_read("TCAM group 9 uses 20 entries and can use up to 1 more.\n  ACL uses 20 entries.\n", &used, &more));
+	assert_false(tcam_read(
+		"TCAM group 9 uses 20 entries and can use up to 1 more.\n  ACL uses 20 entries.\n",
+		&used, &more));
 	assert_false(tcam_read("DirectFlow uses 6 entries.\n", &used, &more));
 	assert_false(tcam_read("", &used, &more));
 }
@@ -278,10 +303,12 @@ static void test_path(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status),  cmocka_unit_test(test_actions), cmocka_unit_test(test_matches),
-		cmocka_unit_test(test_text),	cmocka_unit_test(test_both),	cmocka_unit_test(test_models_of_something_else),
-		cmocka_unit_test(test_index),	cmocka_unit_test(test_reboot),	cmocka_unit_test(test_version),
-		cmocka_unit_test(test_tcam),	cmocka_unit_test(test_path),
+		cmocka_unit_test(test_status),	cmocka_unit_test(test_actions),
+		cmocka_unit_test(test_matches), cmocka_unit_test(test_text),
+		cmocka_unit_test(test_both),	cmocka_unit_test(test_models_of_something_else),
+		cmocka_unit_test(test_index),	cmocka_unit_test(test_reboot),
+		cmocka_unit_test(test_version), cmocka_unit_test(test_tcam),
+		cmocka_unit_test(test_path),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

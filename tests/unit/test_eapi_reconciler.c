@@ -35,7 +35,8 @@ static void test_add_and_delete(void **state _unused_)
 	teardown(&w);
 }
 
-/* The batch's first command of flow i is 4 + 12 i: "no flow", "flow", six matches, priority, persistence, timeout, action. */
+/* The batch's first command of flow i is 4 + 12 i: "no flow", "flow", six matches, priority,
+ * persistence, timeout, action. */
 static void test_failed_in_the_middle(void **state _unused_)
 {
 	const char *text;

@@ -17,7 +17,8 @@ static void test_full(void **state _unused_)
 	setup(&w, "");
 	place(&w, 10);
 	read_flows(&w, 1, 9, "Flow programmed", NEXTHOP, 5, false);
-	read_flows(&w, 1, 9, "Flow programmed", NEXTHOP, 5, true); /* two vanish: rejected without a word */
+	read_flows(&w, 1, 9, "Flow programmed", NEXTHOP, 5,
+		   true); /* two vanish: rejected without a word */
 	read_flows(&w, 1, 11, "Flow rejected due to insufficient resources", NEXTHOP, 5, true);
 	reconciler_summarize(w.r, w.now, &s);
 	assert_int_equal(s.rejected, 10);
@@ -34,8 +35,12 @@ static void test_full(void **state _unused_)
 		struct strbuf b = { 0 };
 
 		for (int i = 1; i <= 10; i++)
-			strbuf_addf(&b, "Flow fp-1-tcp-12_12_12_1-%d-1_1_1_1-80: (%s)\n  actions:\n    output nexthop: " NEXTHOP "\n", i,
-				    i <= 8 ? "Flow programmed" : "Waiting for a resource to be allocated");
+			strbuf_addf(&b,
+				    "Flow fp-1-tcp-12_12_12_1-%d-1_1_1_1-80: (%s)\n  actions:\n    "
+				    "output nexthop: " NEXTHOP "\n",
+				    i,
+				    i <= 8 ? "Flow programmed"
+					   : "Waiting for a resource to be allocated");
 		assert_true(reading_add_text(&reading, w.config->switches, "fp-1-", b.data));
 		w.now += 5000;
 		assert_int_equal(reconciler_read(w.r, &reading, w.now - 10, w.now), 0);
@@ -201,7 +206,8 @@ static void test_unresolved_and_dry(void **state _unused_)
 	teardown(&w);
 }
 
-/* A model that shows another nexthop than the one that was written, for ever, does not keep us busy for ever. */
+/* A model that shows another nexthop than the one that was written, for ever, does not keep us busy
+ * for ever. */
 static void test_odd_model(void **state _unused_)
 {
 	struct world w;

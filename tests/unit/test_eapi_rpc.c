@@ -17,9 +17,18 @@ static void test_limits(void **state _unused_)
 		const char *text;
 		int r;
 	} rows[] = {
-		{ "{}", 0 },		  { " [1, 2] \n", 0 },	   { "{\"a\":NaN}", -EBADMSG }, { "[Infinity]", -EBADMSG },
-		{ "{\"NaN\":\"Inf\"}", 0 }, { "5", -EBADMSG },	   { "{} {}", -EBADMSG },	{ "{\"a\":", -EBADMSG },
-		{ "", -EBADMSG },	  { "<html>", -EBADMSG }, { "{'a':1}", -EBADMSG },	{ "\"unended", -EBADMSG },
+		{ "{}", 0 },
+		{ " [1, 2] \n", 0 },
+		{ "{\"a\":NaN}", -EBADMSG },
+		{ "[Infinity]", -EBADMSG },
+		{ "{\"NaN\":\"Inf\"}", 0 },
+		{ "5", -EBADMSG },
+		{ "{} {}", -EBADMSG },
+		{ "{\"a\":", -EBADMSG },
+		{ "", -EBADMSG },
+		{ "<html>", -EBADMSG },
+		{ "{'a':1}", -EBADMSG },
+		{ "\"unended", -EBADMSG },
 		{ "[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]", 0 },
 		{ "[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", -E2BIG },
 	};
@@ -27,7 +36,8 @@ static void test_limits(void **state _unused_)
 	char *many = malloc(3 * EAPI_JSON_CONTAINERS + 16);
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		assert_int_equal(eapi_json_parse(rows[i].text, strlen(rows[i].text), &o), rows[i].r);
+		assert_int_equal(eapi_json_parse(rows[i].text, strlen(rows[i].text), &o),
+				 rows[i].r);
 		json_object_put(o);
 		o = NULL;
 	}
@@ -47,10 +57,20 @@ static void test_numbers(void **state _unused_)
 		bool good;
 		int64_t value;
 	} rows[] = {
-		{ "[5]", true, 5 },	   { "[\"5\"]", true, 5 },   { "[5.0]", true, 5 },     { "[5.5]", false, 0 },
-		{ "[\"5x\"]", false, 0 },  { "[true]", false, 0 },   { "[null]", false, 0 },   { "[-1]", false, 0 },
-		{ "[960767986]", true, 960767986 },		     { "[99999999999999999999]", false, 0 },
-		{ "[\"0x10\"]", false, 0 }, { "[\"\"]", false, 0 },   { "[\" 5\"]", false, 0 }, { "[1e300]", false, 0 },
+		{ "[5]", true, 5 },
+		{ "[\"5\"]", true, 5 },
+		{ "[5.0]", true, 5 },
+		{ "[5.5]", false, 0 },
+		{ "[\"5x\"]", false, 0 },
+		{ "[true]", false, 0 },
+		{ "[null]", false, 0 },
+		{ "[-1]", false, 0 },
+		{ "[960767986]", true, 960767986 },
+		{ "[99999999999999999999]", false, 0 },
+		{ "[\"0x10\"]", false, 0 },
+		{ "[\"\"]", false, 0 },
+		{ "[\" 5\"]", false, 0 },
+		{ "[1e300]", false, 0 },
 	};
 	double d;
 
@@ -58,10 +78,12 @@ static void test_numbers(void **state _unused_)
 		_cleanup_(eapi_json_putp) struct json_object *o = eapi_json(rows[i].text);
 		int64_t v = 0;
 
-		assert_int_equal(eapi_json_int(json_object_array_get_idx(o, 0), 0, INT64_MAX, &v), rows[i].good);
+		assert_int_equal(eapi_json_int(json_object_array_get_idx(o, 0), 0, INT64_MAX, &v),
+				 rows[i].good);
 		assert_int_equal(v, rows[i].value);
 	}
-	_cleanup_(eapi_json_putp) struct json_object *o = eapi_json("[\"inf\",\"1553846321.12\",\"a\\u0000b\"]");
+	_cleanup_(eapi_json_putp) struct json_object *o =
+		eapi_json("[\"inf\",\"1553846321.12\",\"a\\u0000b\"]");
 
 	assert_false(eapi_json_double(json_object_array_get_idx(o, 0), &d));
 	assert_true(eapi_json_double(json_object_array_get_idx(o, 1), &d));
@@ -70,7 +92,8 @@ static void test_numbers(void **state _unused_)
 
 static void test_request(void **state _unused_)
 {
-	_cleanup_(config_freep) struct config *config = eapi_config("api-version = latest api-timestamps = yes");
+	_cleanup_(config_freep) struct config *config =
+		eapi_config("api-version = latest api-timestamps = yes");
 	_cleanup_(commands_free) struct commands c = { 0 };
 	_cleanup_(strbuf_free) struct strbuf b = { 0 };
 	struct rpc_options o = { .config = config->switches, .enable_password = "p\"w" };
@@ -78,18 +101,22 @@ static void test_request(void **state _unused_)
 	commands_add(&c, "enable");
 	commands_add(&c, "show version");
 	assert_true(rpc_request(&o, 7, &c, &b));
-	assert_string_equal(b.data, "{\"jsonrpc\":\"2.0\",\"method\":\"runCmds\",\"id\":\"fp-7\",\"params\":{\"version\":\"latest\","
-				    "\"format\":\"json\",\"timestamps\":true,\"cmds\":[{\"cmd\":\"enable\",\"input\":\"p\\\"w\"},"
+	assert_string_equal(b.data, "{\"jsonrpc\":\"2.0\",\"method\":\"runCmds\",\"id\":\"fp-7\","
+				    "\"params\":{\"version\":\"latest\","
+				    "\"format\":\"json\",\"timestamps\":true,\"cmds\":[{\"cmd\":"
+				    "\"enable\",\"input\":\"p\\\"w\"},"
 				    "\"show version\"]}}");
 	strbuf_reset(&b);
 	o = (struct rpc_options){ .config = config->switches, .plain = true, .text = true };
 	assert_true(rpc_request(&o, 8, &c, &b));
 	assert_null(strstr(b.data, "timestamps"));
-	assert_non_null(strstr(b.data, "\"format\":\"text\",\"cmds\":[\"enable\",\"show version\"]"));
+	assert_non_null(
+		strstr(b.data, "\"format\":\"text\",\"cmds\":[\"enable\",\"show version\"]"));
 }
 
 #define ANSWER(rest) "{\"jsonrpc\":\"2.0\",\"id\":\"fp-1\"," rest "}"
-#define ERROR(code, message, data) ANSWER("\"error\":{\"code\":" code ",\"message\":\"" message "\"" data "}")
+#define ERROR(code, message, data)                                                                 \
+	ANSWER("\"error\":{\"code\":" code ",\"message\":\"" message "\"" data "}")
 
 static const struct {
 	const char *text;
@@ -98,23 +125,28 @@ static const struct {
 	const char *message;
 } answers[] = {
 	{ ANSWER("\"result\":[{},{},{}]"), RPC_OK, 0, "" },
-	{ ANSWER("\"result\":[{},{}]"), RPC_UNKNOWN, 0, "it answered fewer or more commands than it was given" },
+	{ ANSWER("\"result\":[{},{}]"), RPC_UNKNOWN, 0,
+	  "it answered fewer or more commands than it was given" },
 	{ ANSWER("\"result\":{}"), RPC_UNKNOWN, 0, "its answer is not one of eAPI" },
-	{ "{\"id\":\"fp-2\",\"result\":[{},{},{}]}", RPC_UNKNOWN, 0, "its answer is not one of eAPI" },
+	{ "{\"id\":\"fp-2\",\"result\":[{},{},{}]}", RPC_UNKNOWN, 0,
+	  "its answer is not one of eAPI" },
 	{ "<html>", RPC_UNKNOWN, 0, "its answer is not JSON" },
-	{ ERROR("1002", "CLI command 2 of 3 'x' failed: invalid command", ",\"data\":[{},{\"errors\":[\"Invalid input\"]}]"), RPC_FAILED,
-	  1, "Invalid input" },
+	{ ERROR("1002", "CLI command 2 of 3 'x' failed: invalid command",
+		",\"data\":[{},{\"errors\":[\"Invalid input\"]}]"),
+	  RPC_FAILED, 1, "Invalid input" },
 	{ ERROR("1002", "odd", ",\"data\":[{},{\"errors\":[]}]"), RPC_FAILED, 1, "odd" },
-	{ ERROR("1002", "CLI command 3 of 3 'x' failed: invalid command", ",\"data\":[{},{}]"), RPC_UNKNOWN, 0,
-	  "CLI command 3 of 3 'x' failed: invalid command" },
-	{ ERROR("1002", "CLI command 1 of 3 'x' failed: invalid command", ",\"data\":[]"), RPC_FAILED, 0,
-	  "CLI command 1 of 3 'x' failed: invalid command" },
+	{ ERROR("1002", "CLI command 3 of 3 'x' failed: invalid command", ",\"data\":[{},{}]"),
+	  RPC_UNKNOWN, 0, "CLI command 3 of 3 'x' failed: invalid command" },
+	{ ERROR("1002", "CLI command 1 of 3 'x' failed: invalid command", ",\"data\":[]"),
+	  RPC_FAILED, 0, "CLI command 1 of 3 'x' failed: invalid command" },
 	{ ERROR("1002", "CLI command 2 of 3 'x' failed: invalid command", ""), RPC_UNKNOWN, 0,
 	  "CLI command 2 of 3 'x' failed: invalid command" },
-	{ ERROR("1002", "CLI command 9 of 9 'x' failed", ",\"data\":[{},{},{},{},{},{},{},{},{}]"), RPC_UNKNOWN, 0,
-	  "CLI command 9 of 9 'x' failed" },
-	{ ERROR("-32602", "Unexpected parameter 'timestamps'", ""), RPC_REFUSED, 0, "Unexpected parameter 'timestamps'" },
-	{ ERROR("1005", "x", ",\"data\":[{\"errors\":[\"denied (input=secret)\"]}]"), RPC_FAILED, 0, "denied (input=..." },
+	{ ERROR("1002", "CLI command 9 of 9 'x' failed", ",\"data\":[{},{},{},{},{},{},{},{},{}]"),
+	  RPC_UNKNOWN, 0, "CLI command 9 of 9 'x' failed" },
+	{ ERROR("-32602", "Unexpected parameter 'timestamps'", ""), RPC_REFUSED, 0,
+	  "Unexpected parameter 'timestamps'" },
+	{ ERROR("1005", "x", ",\"data\":[{\"errors\":[\"denied (input=secret)\"]}]"), RPC_FAILED, 0,
+	  "denied (input=..." },
 	{ ERROR("\"x\"", "a\\nb", ",\"data\":[{}]"), RPC_FAILED, 0, "a?b" },
 };
 
@@ -133,12 +165,14 @@ static void test_answers(void **state _unused_)
 
 static void test_results(void **state _unused_)
 {
-	static const char text[] = ANSWER("\"result\":[\"{\\\"version\\\":\\\"4\\\"}\",{\"output\":\"o\"},\"plain\"]");
+	static const char text[] =
+		ANSWER("\"result\":[\"{\\\"version\\\":\\\"4\\\"}\",{\"output\":\"o\"},\"plain\"]");
 	_cleanup_(eapi_json_putp) struct json_object *a_hold = NULL, *b_hold = NULL, *c_hold = NULL;
 	struct rpc_answer a;
 
 	rpc_parse(text, strlen(text), 1, 3, &a);
-	assert_string_equal(eapi_json_text(eapi_json_get(rpc_result(&a, 0, &a_hold), "version")), "4");
+	assert_string_equal(eapi_json_text(eapi_json_get(rpc_result(&a, 0, &a_hold), "version")),
+			    "4");
 	assert_string_equal(rpc_text(&a, 1, &b_hold), "o");
 	assert_string_equal(rpc_text(&a, 2, &c_hold), "plain");
 	assert_null(rpc_result(&a, 3, &c_hold));
@@ -182,8 +216,9 @@ static void test_pace(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_limits),	cmocka_unit_test(test_numbers), cmocka_unit_test(test_request),
-		cmocka_unit_test(test_answers), cmocka_unit_test(test_results), cmocka_unit_test(test_backoff),
+		cmocka_unit_test(test_limits),	cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_request), cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_results), cmocka_unit_test(test_backoff),
 		cmocka_unit_test(test_pace),
 	};
 

@@ -110,7 +110,8 @@ static void test_credentials(void **state _unused_)
 	char secret[SECRET_MAX];
 	struct err e = { 0 };
 
-	write_file(&p, "cred\n", 5, 0440); /* systemd's directory is closed to others; its files need not be */
+	write_file(&p, "cred\n", 5,
+		   0440); /* systemd's directory is closed to others; its files need not be */
 	unsetenv("CREDENTIALS_DIRECTORY");
 	assert_int_equal(secret_read("pw", secret, &e), -ENOENT);
 	setenv("CREDENTIALS_DIRECTORY", p.directory, 1);

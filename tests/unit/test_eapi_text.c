@@ -17,21 +17,29 @@ static void test_names(void **state _unused_)
 		uint8_t proto;
 		const char *name;
 	} rows[] = {
-		{ "12.12.12.1", "1.1.1.1", 30001, 80, IPPROTO_TCP, "fp-gw1-tcp-12_12_12_1-30001-1_1_1_1-80" },
+		{ "12.12.12.1", "1.1.1.1", 30001, 80, IPPROTO_TCP,
+		  "fp-gw1-tcp-12_12_12_1-30001-1_1_1_1-80" },
 		{ "255.255.255.255", "255.255.255.255", 65535, 65535, IPPROTO_SCTP,
 		  "fp-gw1-sctp-255_255_255_255-65535-255_255_255_255-65535" },
-		{ "::", "::", 0, 0, IPPROTO_TCP, "fp-gw1-TAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" },
-		{ "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8::1", 1, 443, IPPROTO_UDP, NULL },
+		{ "::", "::", 0, 0, IPPROTO_TCP,
+		  "fp-gw1-TAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" },
+		{ "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8::1", 1, 443, IPPROTO_UDP,
+		  NULL },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct tuple t = eapi_tuple(rows[i].src, rows[i].sport, rows[i].dst, rows[i].dport, rows[i].proto), back;
+		struct tuple t = eapi_tuple(rows[i].src, rows[i].sport, rows[i].dst, rows[i].dport,
+					    rows[i].proto),
+			     back;
 		char name[FLOW_NAME], longest[FLOW_NAME];
 
 		flow_name_format("fp-gw1-", &t, name);
 		if (rows[i].name)
 			assert_string_equal(name, rows[i].name);
-		assert_int_equal(strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:-"), strlen(name));
+		assert_int_equal(
+			strspn(name,
+			       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:-"),
+			strlen(name));
 		assert_int_equal(flow_name_parse("fp-gw1-", name, &back), 0);
 		assert_memory_equal(&back, &t, sizeof(t));
 		assert_in_range(strlen(flow_name_format("fp-12345678901-", &t, longest)), 1, 64);
@@ -44,10 +52,20 @@ static void test_names(void **state _unused_)
 static void test_names_of_nobody(void **state _unused_)
 {
 	static const char *const ours[] = {
-		"fp-1-", "fp-1-x", "fp-1-tcp", "fp-1-tcp-1_2_3_4-5-6_7_8_9", "fp-1-tcp-1_2_3_4-5-6_7_8_9-", "fp-1-tcp-1_2_3_4-5-6_7_8_9-80-1",
-		"fp-1-tcp-1.2.3.4-5-6_7_8_9-80", "fp-1-tcp-01_2_3_4-5-6_7_8_9-80", "fp-1-tcp-1_2_3_4-05-6_7_8_9-80",
-		"fp-1-tcp-1_2_3_4-65536-6_7_8_9-80", "fp-1-icmp-1_2_3_4-5-6_7_8_9-80", "fp-1-TAAAA",
-		"fp-1-QAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "fp-1-TAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA!",
+		"fp-1-",
+		"fp-1-x",
+		"fp-1-tcp",
+		"fp-1-tcp-1_2_3_4-5-6_7_8_9",
+		"fp-1-tcp-1_2_3_4-5-6_7_8_9-",
+		"fp-1-tcp-1_2_3_4-5-6_7_8_9-80-1",
+		"fp-1-tcp-1.2.3.4-5-6_7_8_9-80",
+		"fp-1-tcp-01_2_3_4-5-6_7_8_9-80",
+		"fp-1-tcp-1_2_3_4-05-6_7_8_9-80",
+		"fp-1-tcp-1_2_3_4-65536-6_7_8_9-80",
+		"fp-1-icmp-1_2_3_4-5-6_7_8_9-80",
+		"fp-1-TAAAA",
+		"fp-1-QAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"fp-1-TAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA!",
 		"fp-1-tcp-1_2_3_4-0x5-6_7_8_9-80",
 	};
 	struct tuple t;
@@ -70,9 +88,22 @@ static void expect(const struct commands *c, const char *const *lines, size_t n)
 static void test_nexthop(void **state _unused_)
 {
 	static const char *const lines[] = {
-		"enable", "configure", "directflow", "no shutdown", "no flow N", "flow N", "match ethertype ip",
-		"match source ip 12.12.12.1", "match destination ip 1.1.1.1", "match ip protocol tcp", "match source port 30001",
-		"match destination port 80", "priority 100", "no persistent", "timeout idle 300", "action output nexthop 34.34.34.4",
+		"enable",
+		"configure",
+		"directflow",
+		"no shutdown",
+		"no flow N",
+		"flow N",
+		"match ethertype ip",
+		"match source ip 12.12.12.1",
+		"match destination ip 1.1.1.1",
+		"match ip protocol tcp",
+		"match source port 30001",
+		"match destination port 80",
+		"priority 100",
+		"no persistent",
+		"timeout idle 300",
+		"action output nexthop 34.34.34.4",
 	};
 	_cleanup_(config_freep) struct config *config = eapi_config("");
 	_cleanup_(commands_free) struct commands c = { 0 };
@@ -87,17 +118,29 @@ static void test_nexthop(void **state _unused_)
 static void test_l2(void **state _unused_)
 {
 	static const char *const routed[] = {
-		"flow N", "match ethertype 34525", "match source ipv6 2001:db8:c::1", "match destination ipv6 2001:db8::1",
-		"match ip protocol udp", "match source port 1", "match destination port 53", "match input interface Ethernet47",
-		"priority 7", "no persistent", "action set destination mac 00:00:00:00:00:03", "action output interface Ethernet42",
+		"flow N",
+		"match ethertype 34525",
+		"match source ipv6 2001:db8:c::1",
+		"match destination ipv6 2001:db8::1",
+		"match ip protocol udp",
+		"match source port 1",
+		"match destination port 53",
+		"match input interface Ethernet47",
+		"priority 7",
+		"no persistent",
+		"action set destination mac 00:00:00:00:00:03",
+		"action output interface Ethernet42",
 	};
 	_cleanup_(config_freep) struct config *config =
-		eapi_config("expiry = flowpin priority = 7 match-ingress = yes no-shutdown = no configure-command = \"configure terminal\"");
+		eapi_config("expiry = flowpin priority = 7 match-ingress = yes no-shutdown = no "
+			    "configure-command = \"configure terminal\"");
 	_cleanup_(commands_free) struct commands c = { 0 };
-	struct flow_target target = { .nexthop = eapi_addr("2001:db8:a::3"), .idle_timeout_s = 300 };
+	struct flow_target target = { .nexthop = eapi_addr("2001:db8:a::3"),
+				      .idle_timeout_s = 300 };
 	struct tuple t = eapi_tuple("2001:db8:c::1", 1, "2001:db8::1", 53, IPPROTO_UDP);
 
-	assert_int_equal(flow_text_add(config->switches, "N", &t, &target, false, &c), -EHOSTUNREACH);
+	assert_int_equal(flow_text_add(config->switches, "N", &t, &target, false, &c),
+			 -EHOSTUNREACH);
 	assert_int_equal(c.n, 0);
 	snprintf(target.interface, sizeof(target.interface), "Ethernet42");
 	snprintf(target.mac, sizeof(target.mac), "00:00:00:00:00:03");
@@ -116,7 +159,8 @@ static void test_l2(void **state _unused_)
 static void test_templates(void **state _unused_)
 {
 	_cleanup_(config_freep) struct config *config =
-		eapi_config("action-ipv6 = none nexthop-commands = {\"action output nexthop {nexthop} vrf x\", \"comment {what}\"}");
+		eapi_config("action-ipv6 = none nexthop-commands = {\"action output nexthop "
+			    "{nexthop} vrf x\", \"comment {what}\"}");
 	_cleanup_(commands_free) struct commands c = { 0 };
 	struct flow_target target = { .nexthop = eapi_addr("34.34.34.4") };
 	struct tuple t = eapi_tuple("12.12.12.1", 30001, "1.1.1.1", 80, IPPROTO_TCP);
@@ -133,8 +177,9 @@ static void test_templates(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names), cmocka_unit_test(test_names_of_nobody), cmocka_unit_test(test_nexthop),
-		cmocka_unit_test(test_l2), cmocka_unit_test(test_templates),
+		cmocka_unit_test(test_names),	  cmocka_unit_test(test_names_of_nobody),
+		cmocka_unit_test(test_nexthop),	  cmocka_unit_test(test_l2),
+		cmocka_unit_test(test_templates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

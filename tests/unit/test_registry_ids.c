@@ -179,10 +179,9 @@ static void test_drain_is_refused(void **state)
 	assert_int_equal(name(r, &WEB, 2), 1);
 	assert_int_equal(name(r, &DNS, 3), 2);
 	assert_int_equal(registry_drain(r, 1, &INTENT, NOW, &e), -EBUSY);
-	assert_string_equal(
-		e.text,
-		"10.1.0.2%eth1 is the last active nexthop of service web: draining it would leave none "
-		"for new connections");
+	assert_string_equal(e.text, "10.1.0.2%eth1 is the last active nexthop of service web: "
+				    "draining it would leave none "
+				    "for new connections");
 	assert_false(registry_binding(r, 1)->drained);
 	assert_int_equal(registry_drain(r, 9, &INTENT, NOW, &e), -ENOENT);
 	assert_string_equal(e.text, "no nexthop has the id 9");
@@ -205,10 +204,9 @@ static void test_drain_is_refused(void **state)
 	registry_release(r, 1, NOW);
 	registry_undrain(r, 3, NOW);
 	assert_int_equal(registry_drain(r, 1, &INTENT, NOW, &e), -EBUSY);
-	assert_string_equal(
-		e.text,
-		"service web has no active nexthop: draining 10.1.0.2%eth1, which is dead, would leave "
-		"none for new connections");
+	assert_string_equal(e.text, "service web has no active nexthop: draining 10.1.0.2%eth1, "
+				    "which is dead, would leave "
+				    "none for new connections");
 }
 
 /* A nexthop of the other family is no help: IPv4 connections cannot go there. */
@@ -216,7 +214,8 @@ static void test_families_stand_alone(void **state)
 {
 	_cleanup_(registry_freep) struct registry *r = new_registry(15);
 	struct nexthop_attributes ipv6 = { .families = 2 };
-	struct ip_addr gateway = { .family = AF_INET6, .bytes = { 0xfd, [15] = 2 } }, ipv4 = addr(2);
+	struct ip_addr gateway = { .family = AF_INET6, .bytes = { 0xfd, [15] = 2 } },
+		       ipv4 = addr(2);
 	struct err e = { 0 };
 	uint8_t id;
 
@@ -224,10 +223,9 @@ static void test_families_stand_alone(void **state)
 	assert_int_equal(name(r, &WEB, 2), 1);
 	assert_int_equal(registry_name(r, &WEB, &gateway, 1, "eth1", &ipv6, 0, NOW, &id), 0);
 	assert_int_equal(registry_drain(r, 1, &INTENT, NOW, &e), -EBUSY);
-	assert_string_equal(
-		e.text,
-		"10.1.0.2%eth1 is the last active IPv4 nexthop of service web: draining it would leave "
-		"none for new connections");
+	assert_string_equal(e.text, "10.1.0.2%eth1 is the last active IPv4 nexthop of service web: "
+				    "draining it would leave "
+				    "none for new connections");
 	/* The IPv6 one is proved alive, and still no reason to let go of all IPv4 flows. */
 	registry_observe(r, &ipv4, 1, NEXTHOP_PROBED, NOW + 1);
 	registry_observe(r, &ipv4, 1, NEXTHOP_NO_ANSWER, NOW + 3100);

@@ -144,15 +144,18 @@ static void test_check(void **state _unused_)
 		{ { "1.1.1.1/32", "2.2.2.2/32,1.1.1.1/32" },
 		  { "udp,tcp", "tcp" },
 		  { "80-80", "80-80" },
-		  "services 'a' and 'b' both claim 1.1.1.1/32, tcp, port 80, and neither is more specific" },
+		  "services 'a' and 'b' both claim 1.1.1.1/32, tcp, port 80, and neither is more "
+		  "specific" },
 		{ { "::/0", "::/0" },
 		  { "udp", "udp" },
 		  { "80-90", "85-95" },
-		  "services 'a' and 'b' both claim ::/0, udp, ports 85-90, and neither is more specific" },
+		  "services 'a' and 'b' both claim ::/0, udp, ports 85-90, and neither is more "
+		  "specific" },
 		{ { "::/0", "::/0" },
 		  { "sctp", "sctp" },
 		  { "0-65535", "0-65535" },
-		  "services 'a' and 'b' both claim ::/0, sctp, all ports, and neither is more specific" },
+		  "services 'a' and 'b' both claim ::/0, sctp, all ports, and neither is more "
+		  "specific" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
