@@ -151,5 +151,7 @@ help: ## this list
 	@echo "Variables: PREFIX DESTDIR SYSCONFDIR UNITDIR CC CFLAGS V=1 (show commands) SAN=1 (ASan and UBSan) TESTS='name ...'"
 
 -include $(shell find $(BUILD)/obj $(BUILD)/tests -name '*.d' 2>/dev/null)
+# Objects are kept: an archive of a folder is made of all of them.
+.SECONDARY:
 .DELETE_ON_ERROR:
 .PHONY: all tests benches deps check demo demo-arista bench install uninstall clean help

@@ -11,7 +11,7 @@
 static void test_full(void **state _unused_)
 {
 	struct reconciler_summary s;
-	const char *text;
+	const char *text = "";
 	struct world w;
 
 	setup(&w, "");
@@ -190,7 +190,7 @@ static void test_overtaken_reading(void **state _unused_)
 static void test_unresolved_and_dry(void **state _unused_)
 {
 	struct world w;
-	const char *text;
+	const char *text = "";
 
 	setup(&w, "action-ipv4 = l2-rewrite");
 	w.resolves = false;
