@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/options.h"
 #include "config/config.h"
 #include "flowpin/flowpin.h"
 #include "flowpin/mirror.h"
@@ -31,72 +31,21 @@ struct mirror {
 	int exit_code;
 };
 
-enum { OPT_CONFIG = 256, OPT_SOCKET, OPT_LOG_LEVEL, OPT_CHECK, OPT_HELP, OPT_VERSION };
-
-static const struct option options[] = {
-	{ "config", required_argument, NULL, OPT_CONFIG },
-	{ "socket", required_argument, NULL, OPT_SOCKET },
-	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
-	{ "check", no_argument, NULL, OPT_CHECK },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ "version", no_argument, NULL, OPT_VERSION },
-	{ 0 },
-};
-
-static const char usage[] =
-	"Usage: flowpin-mirror [OPTION...]\n"
-	"Receives the GRE and ERSPAN mirrors of switches for flowpind. Runs in the foreground.\n\n"
-	"  --config FILE      the configuration (" FLOWPIN_CONFIG_PATH ")\n"
-	"  --socket PATH      flowpind's socket for mirrors (" FLOWPIN_MIRROR_PATH ")\n"
-	"  --log-level LEVEL  error, warning, notice, info or debug (info)\n"
-	"  --check            read and check the configuration, and end\n"
-	"  --version          print the version, and end\n"
-	"  --help             this text\n";
-
-/* Returns an exit code, or -1 to go on. */
+/* As options_parse(). */
 static int parse(int argc, char **argv, struct arguments *a)
 {
-	enum log_level level;
-	int c;
+	const struct option_row rows[] = {
+		{ "config", "FILE", "the configuration", &a->config_path, NULL },
+		{ "socket", "PATH", "flowpind's socket for mirrors", &a->socket_path, NULL },
+		{ "check", NULL, "read and check the configuration, and end", NULL, &a->check },
+	};
+	const struct option_table table = {
+		"flowpin-mirror", FLOWPIN_VERSION,
+		"Receives the GRE and ERSPAN mirrors of switches for flowpind.", rows,
+		ARRAY_SIZE(rows)
+	};
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case OPT_CONFIG:
-			a->config_path = optarg;
-			break;
-		case OPT_SOCKET:
-			a->socket_path = optarg;
-			break;
-		case OPT_LOG_LEVEL:
-			if (log_level_parse(optarg, &level) < 0) {
-				fprintf(stderr,
-					"flowpin-mirror: %s is no log level (error, warning, "
-					"notice, info, debug)\n",
-					optarg);
-				return FLOWPIN_EXIT_FAILED;
-			}
-			log_set_level(level);
-			break;
-		case OPT_CHECK:
-			a->check = true;
-			break;
-		case OPT_HELP:
-			fputs(usage, stdout);
-			return FLOWPIN_EXIT_OK;
-		case OPT_VERSION:
-			puts("flowpin-mirror " FLOWPIN_VERSION);
-			return FLOWPIN_EXIT_OK;
-		default:
-			fputs("flowpin-mirror: see flowpin-mirror --help\n", stderr);
-			return FLOWPIN_EXIT_FAILED;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "flowpin-mirror: %s is not an option; see flowpin-mirror --help\n",
-			argv[optind]);
-		return FLOWPIN_EXIT_FAILED;
-	}
-	return -1;
+	return options_parse(&table, argc, argv);
 }
 
 static size_t mirrors_count(const struct config *c)
@@ -308,8 +257,8 @@ int main(int argc, char **argv)
 	int r;
 
 	r = parse(argc, argv, &m.arguments);
-	if (r >= 0)
-		return r;
+	if (r != 0)
+		return r < 0 ? FLOWPIN_EXIT_FAILED : FLOWPIN_EXIT_OK;
 	r = config_load(m.arguments.config_path, &config, &e);
 	if (r < 0) {
 		log_error("%s", e.text);
