@@ -106,6 +106,9 @@ int config_set_group(struct config_reader *rd, cfg_t *cfg, const struct config_o
 		     const char *value);
 int config_set_directory(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
 			 const char *value);
+/* Reads a size within o->min .. o->max. */
+int config_read_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		     const char *value, uint32_t *ret_size);
 /* Reads a duration within o->min .. o->max milliseconds. */
 int config_read_duration(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
 			 const char *value, uint32_t *ret_ms);

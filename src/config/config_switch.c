@@ -132,21 +132,9 @@ int config_switch_duration(struct config_reader *rd, cfg_t *cfg, const struct co
 int config_switch_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
 		       const char *value)
 {
-	uint32_t *at = target_of(rd, cfg, o), size = 0;
-	int r;
+	uint32_t *at = target_of(rd, cfg, o);
 
-	if (!at)
-		return -1;
-	r = o->min == 0 && strcmp(value, "0") == 0 ? 0 : parse_size(value, &size);
-	if (r == -EINVAL)
-		return config_fail(rd, cfg->line,
-				   "%s: '%.60s' is not a size (a number, or one with k or M)",
-				   o->name, value);
-	if (r < 0 || size < o->min || size > o->max)
-		return config_fail(rd, cfg->line, "%s: '%.60s' is out of range (%u to %u)", o->name,
-				   value, o->min, o->max);
-	*at = size;
-	return 0;
+	return at ? config_read_size(rd, cfg, o, value, at) : -1;
 }
 
 int config_switch_bool(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,

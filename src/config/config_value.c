@@ -36,11 +36,11 @@ int config_set_duration(struct config_reader *rd, cfg_t *cfg, const struct confi
 	return config_read_duration(rd, cfg, o, value, number_at(rd, o));
 }
 
-int config_set_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
-		    const char *value)
+int config_read_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		     const char *value, uint32_t *ret_size)
 {
-	uint32_t size;
-	int r = parse_size(value, &size);
+	uint32_t size = 0;
+	int r = o->min == 0 && strcmp(value, "0") == 0 ? 0 : parse_size(value, &size);
 
 	if (r == -EINVAL)
 		return config_fail(rd, cfg->line,
@@ -49,8 +49,14 @@ int config_set_size(struct config_reader *rd, cfg_t *cfg, const struct config_op
 	if (r < 0 || size < o->min || size > o->max)
 		return config_fail(rd, cfg->line, "%s: '%.60s' is out of range (%u to %u)", o->name,
 				   value, o->min, o->max);
-	*number_at(rd, o) = size;
+	*ret_size = size;
 	return 0;
+}
+
+int config_set_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
+		    const char *value)
+{
+	return config_read_size(rd, cfg, o, value, number_at(rd, o));
 }
 
 int config_set_number(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,

@@ -5,6 +5,7 @@
 #include "base/vec.h"
 
 #define REQUESTS_AT_ONCE 1000
+#define DUMP_BUFFER	 (4 * 1024 * 1024)
 
 int tuple_list_add(struct tuple_list *l, const struct tuple *t, size_t max)
 {
@@ -75,4 +76,30 @@ int conntrack_unmark(struct nl *nl, uint32_t mask, const struct tuple *list, siz
 			r = nl_pipeline_run(pipeline, on_answer, NULL, e);
 	}
 	return r;
+}
+
+int conntrack_dump_begin(struct event_base *base, int priority, event_callback_fn step, void *arg,
+			 struct nl **ret_nl, struct event **ret_ev)
+{
+	_cleanup_(nl_closep) struct nl *nl = NULL;
+	char buf[NL_REQUEST_MAX];
+	struct event *ev;
+	uint32_t bytes;
+	int r;
+
+	r = nl_open(NETLINK_NETFILTER, &nl);
+	if (r < 0)
+		return r;
+	nl_set_receive_buffer(nl, DUMP_BUFFER, &bytes);
+	r = nl_dump_begin(nl, ct_request_dump(buf, 0, 0));
+	if (r < 0)
+		return r;
+	ev = event_new(base, nl_fd(nl), EV_READ | EV_PERSIST, step, arg);
+	if (!ev)
+		return -ENOMEM;
+	event_priority_set(ev, priority);
+	event_add(ev, NULL);
+	*ret_nl = TAKE_PTR(nl);
+	*ret_ev = ev;
+	return 0;
 }

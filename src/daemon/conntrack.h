@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include <event2/event.h>
 #include "netlink/ct.h"
 
 /* Small requests to conntrack that several jobs make, and a list of tuples to make them for. */
@@ -20,3 +21,9 @@ int conntrack_get(struct nl *nl, const struct tuple *t, struct ct_entry *ret_ent
 /* Takes the bits under mask off these entries; those that ended meanwhile are fine. */
 int conntrack_unmark(struct nl *nl, uint32_t mask, const struct tuple *list, size_t n,
 		     struct err *e) _must_check_;
+
+/* Begins a dump of the whole table on a socket of its own: `step` is called by the loop, with this
+ * priority and this argument, whenever nl_dump_step() has something to read. The caller owns both
+ * outputs, and frees the event first. -ENOMEM; errno of the socket. Does not wait. */
+int conntrack_dump_begin(struct event_base *base, int priority, event_callback_fn step, void *arg,
+			 struct nl **ret_nl, struct event **ret_ev) _must_check_;

@@ -136,8 +136,6 @@ static void on_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 int flows_dump_begin(struct daemon *d)
 {
 	_cleanup_(dump_job_freep) struct dump_job *job = calloc(1, sizeof(*job));
-	char buf[NL_REQUEST_MAX];
-	uint32_t bytes;
 	int r;
 
 	if (!job)
@@ -145,18 +143,9 @@ int flows_dump_begin(struct daemon *d)
 	job->d = d;
 	job->begin_ms = clock_now_ms();
 	job->first = !d->ready;
-	r = nl_open(NETLINK_NETFILTER, &job->nl);
+	r = conntrack_dump_begin(d->base, PRIORITY_WORK, on_step, job, &job->nl, &job->ev);
 	if (r < 0)
 		return r;
-	nl_set_receive_buffer(job->nl, 4 * 1024 * 1024, &bytes);
-	r = nl_dump_begin(job->nl, ct_request_dump(buf, 0, 0));
-	if (r < 0)
-		return r;
-	job->ev = event_new(d->base, nl_fd(job->nl), EV_READ | EV_PERSIST, on_step, job);
-	if (!job->ev)
-		return -ENOMEM;
-	event_priority_set(job->ev, PRIORITY_WORK);
-	event_add(job->ev, NULL);
 	d->generation++;
 	d->last_resync_ms = job->begin_ms;
 	d->dump = TAKE_PTR(job);

@@ -326,28 +326,19 @@ static void gone(struct control_call *call _unused_, void *data)
 
 static int job_begin(struct daemon *d, struct verify_job *job)
 {
-	char buf[NL_REQUEST_MAX];
-	uint32_t bytes;
 	int r;
 
 	job->d = d;
 	job->begin_ms = clock_now_ms();
 	job->differences = json_object_new_array();
 	job->unread = json_object_new_array();
-	r = nl_open(NETLINK_NETFILTER, &job->nl);
-	if (r < 0)
-		return r;
-	nl_set_receive_buffer(job->nl, 4 * 1024 * 1024, &bytes);
-	r = nl_dump_begin(job->nl, ct_request_dump(buf, 0, 0));
-	if (r < 0)
-		return r;
-	job->ev_dump = event_new(d->base, nl_fd(job->nl), EV_READ | EV_PERSIST, on_dump, job);
 	job->ev_step = event_new(d->base, -1, 0, on_step, job);
-	if (!job->ev_dump || !job->ev_step)
+	if (!job->differences || !job->unread || !job->ev_step)
 		return -ENOMEM;
-	event_priority_set(job->ev_dump, PRIORITY_STREAM);
 	event_priority_set(job->ev_step, PRIORITY_STREAM);
-	event_add(job->ev_dump, NULL);
+	r = conntrack_dump_begin(d->base, PRIORITY_STREAM, on_dump, job, &job->nl, &job->ev_dump);
+	if (r < 0)
+		return r;
 	d->generation++;
 	return 0;
 }
