@@ -140,6 +140,7 @@ struct daemon {
 	struct dump_job *dump;
 	struct verify_job *verify;
 	bool pins_dumping;
+	uint8_t witness_list; /* witness.c: the list that was asked last */
 	struct waiter *waiters;
 	struct switches *switches; /* NULL: no switch is configured */
 	struct subscriber *subscribers;

@@ -12,13 +12,16 @@
  * pin map. nf_tables reports no expiry, so the daemon asks: every half idle timeout, and every
  * second where a drain waits. */
 
-#define ASK_AT_ONCE	   512	/* tuples a request */
-#define ASK_PER_TICK	   8192 /* so that a million of them never hold up the loop */
+/* Tuples a request, and a turn of the loop: clients and new nexthops wait for no more than that, were
+ * there a million of them to ask for. */
+#define ASK_AT_ONCE	   256
+#define COLLECT_MS	   20 /* ends come in crowds: they are asked for together */
+#define NEXT_TURN_MS	   1
 #define DATAGRAMS_PER_STEP 8
 
-static void soon(struct daemon *d)
+static void soon(struct daemon *d, unsigned ms)
 {
-	struct timeval tv = { .tv_usec = 20000 };
+	struct timeval tv = { .tv_usec = (suseconds_t)ms * 1000 };
 
 	if (d->ev_witness && !event_pending(d->ev_witness, EV_TIMEOUT, NULL))
 		event_add(d->ev_witness, &tv);
@@ -46,7 +49,7 @@ void witness_watch(struct daemon *d, struct flow *f, bool at_once)
 	/* The list is in the order of asking: the one asked for longest ago stands first. */
 	if (at_once) {
 		flow_list_prepend(d->flows, f->binding, f);
-		soon(d);
+		soon(d, COLLECT_MS);
 	} else {
 		flow_list_append(d->flows, f->binding, f);
 	}
@@ -165,25 +168,32 @@ static int ask(struct daemon *d, uint8_t list, uint32_t due_s, uint64_t now_ms)
 	return n;
 }
 
+/* Whoever was asked for before then is due. A clock that has not run for so long yet has nobody due
+ * but those that are asked for at once (0). */
+static uint32_t due_since(const struct daemon *d, uint8_t list, uint64_t now_ms)
+{
+	uint32_t now = seconds(now_ms), wait = interval_s(d, list);
+
+	return now > wait ? now - wait : 0;
+}
+
 void witness_tick(struct daemon *d, uint64_t now_ms)
 {
-	int budget = ASK_PER_TICK, r;
+	int asked = 0;
 
 	if (!d->ready)
 		return;
-	for (unsigned list = 1; list <= 255 && budget > 0; list++) {
-		uint32_t wait;
+	for (unsigned i = 0; i < BINDING_ID_MAX && asked < ASK_AT_ONCE; i++) {
+		/* Every list has its turn, also while a drain has another one asked for all the
+		 * time. */
+		uint8_t list = (uint8_t)(d->witness_list % BINDING_ID_MAX + 1);
 
-		if (!flow_list_count(d->flows, (uint8_t)list))
-			continue;
-		wait = interval_s(d, (uint8_t)list);
-		do {
-			r = ask(d, (uint8_t)list, seconds(now_ms) - wait, now_ms);
-			budget -= r > 0 ? r : 0;
-		} while (r == ASK_AT_ONCE && budget > 0);
+		d->witness_list = list;
+		if (flow_list_count(d->flows, list))
+			asked += ask(d, list, due_since(d, list, now_ms), now_ms);
 	}
-	if (budget <= 0)
-		soon(d);
+	if (asked >= ASK_AT_ONCE)
+		soon(d, NEXT_TURN_MS);
 }
 
 static void on_witness(evutil_socket_t fd _unused_, short what _unused_, void *arg)

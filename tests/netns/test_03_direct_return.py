@@ -90,6 +90,34 @@ def pin_ends():
         check(pool.exchange().all_held, "the others are held", pool.result)
 
 
+@case("on a host that has been up for a long time", 0)
+@case("on a host that has just booted", 20)
+def asked_now_and_then(uptime):
+    """The pin map is asked every half idle timeout, however young the clock is: not all the time. (What somebody else deletes
+    from it is what shows when flowpind asks.)"""
+    under = []
+    if uptime:
+        with open("/proc/uptime", encoding="ascii") as f:
+            now = int(float(f.read().split()[0]))
+        under = ["unshare", "-T", "--boottime", str(uptime - now), "--monotonic", str(uptime - now)]
+    with direct_return(3) as lab:
+        lab.route(["s1", "s2", "s3"])
+        d = Daemon(lab, WEB, args=["--no-owner"], under=under)
+        pool = TcpPool(lab)
+        need(pool.result().all_held, "200 connections open", pool.result)
+        lab.conntrack("-F")
+        wait_until(lambda: sum(f["witness"] == "pin" for f in d.flows()) == 200, 10, "200 flows with the pin map as witness")
+        lab.nft("gw", "flush map inet flowpin pin4")
+        time.sleep(seconds(3))  # of the 150 after which they are asked for
+        equal((lab.pins(), len(d.flows())), (0, 200), "three seconds later nobody has asked for them")
+        waiting = d.popen_flowpin("drain", lab.nexthop("s2"), "--wait")
+        wait_until(lambda: d.binding(lab.nexthop("s2"))["flows"] == 0, 10, "a drain has those on s2 asked for")
+        wait_until(lambda: waiting.poll() is not None, 5, "and ends")
+        if waiting.poll() is None:
+            waiting.kill()
+        waiting.communicate()
+
+
 @case("a drain notices the end while conntrack still has the entry", False)
 @case("a drain notices the end when conntrack has forgotten the entry", True)
 def drain_notices(forgotten):

@@ -31,12 +31,12 @@ class Daemon:
     it is ready.
 
     config: the text of the configuration (default: the service "web", both VIPs, TCP and UDP);
-    state-dir is added. args: further options of flowpind. Ended with the lab; that it ended well,
-    and without a word of a sanitizer, is then a test point of its own if it did not. With
+    state-dir is added. args: further options of flowpind; under: a command that starts it
+    (unshare ...). Ended with the lab; that it ended well, and without a word of a sanitizer, is then a test point of its own if it did not. With
     FLOWPIN_WITHOUT=1 nothing runs, and flowpin() raises NoDaemon (a failed point)."""
 
-    def __init__(self, lab, config=WEB, args=(), ns=None, start=True, name="flowpin", env=None):
-        self.lab, self.ns, self.args = lab, ns or lab.gateway, list(args)
+    def __init__(self, lab, config=WEB, args=(), ns=None, start=True, name="flowpin", env=None, under=()):
+        self.lab, self.ns, self.args, self.under = lab, ns or lab.gateway, list(args), list(under)
         self.env = dict(env or {})
         base = os.path.join(lab.tmp, f"{name}-{self.ns}")
         self.config_path, self.socket, self.log_path = base + ".conf", base + ".sock", base + ".log"
@@ -81,7 +81,7 @@ class Daemon:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(self._notify_path)
         env = dict(os.environ, NOTIFY_SOCKET=self._notify_path, **self.env)
-        command = ["ip", "netns", "exec", self.lab.full(self.ns), self.program(), "--config", self.config_path,
+        command = ["ip", "netns", "exec", self.lab.full(self.ns), *self.under, self.program(), "--config", self.config_path,
                    "--socket", self.socket, *self.args]
         with open(self.log_path, "a", encoding="utf-8") as log:
             log.write(f"--- {' '.join(command)}\n")
