@@ -111,21 +111,40 @@ static void on_signal(evutil_socket_t number, short what _unused_, void *arg)
 	event_base_loopbreak(d->base);
 }
 
-static int timers_open(struct daemon *d)
-{
-	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
-	struct timeval tick = { .tv_usec = TICK_MS * 1000 };
-	uint64_t watchdog = notify_watchdog_us() / 3;
-	struct timeval dog = { .tv_sec = (time_t)(watchdog / 1000000),
-			       .tv_usec = (suseconds_t)(watchdog % 1000000) };
+static const int signal_numbers[] = { SIGTERM, SIGINT, SIGHUP };
 
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-		d->ev_signals[i] = evsignal_new(d->base, numbers[i], on_signal, d);
+/* Held back while no handler stands for them: one that comes early is acted upon as soon as there is
+ * a loop, and one that comes late must not end what is ending well. */
+static void signals_hold(bool hold)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(signal_numbers); i++)
+		sigaddset(&set, signal_numbers[i]);
+	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+static int signals_open(struct daemon *d)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(signal_numbers); i++) {
+		d->ev_signals[i] = evsignal_new(d->base, signal_numbers[i], on_signal, d);
 		if (!d->ev_signals[i])
 			return -ENOMEM;
 		event_priority_set(d->ev_signals[i], PRIORITY_SIGNAL);
 		event_add(d->ev_signals[i], NULL);
 	}
+	signals_hold(false);
+	return 0;
+}
+
+static int timers_open(struct daemon *d)
+{
+	struct timeval tick = { .tv_usec = TICK_MS * 1000 };
+	uint64_t watchdog = notify_watchdog_us() / 3;
+	struct timeval dog = { .tv_sec = (time_t)(watchdog / 1000000),
+			       .tv_usec = (suseconds_t)(watchdog % 1000000) };
+
 	d->ev_tick = event_new(d->base, -1, EV_PERSIST, on_tick, d);
 	if (!d->ev_tick)
 		return -ENOMEM;
@@ -210,8 +229,10 @@ static int base_open(struct daemon *d, struct err *e)
 
 static int step_timers(struct daemon *d, struct err *e)
 {
-	int r = timers_open(d);
+	int r = signals_open(d);
 
+	if (r == 0)
+		r = timers_open(d);
 	if (r == 0)
 		r = witness_open(d);
 	return r < 0 ? err_set(e, r, "out of memory") : 0;
@@ -320,6 +341,7 @@ int daemon_run(const struct daemon_options *options, struct config *config)
 	d->config = config;
 	d->started_ms = d->config_ms = clock_now_ms();
 	limits_init(d);
+	signals_hold(true);
 	r = instance_claim(&claim);
 	if (r < 0)
 		err_set(&e, r,
@@ -337,6 +359,7 @@ int daemon_run(const struct daemon_options *options, struct config *config)
 		log_error("%s", e.text[0] ? e.text : strerror(-r));
 		r = FLOWPIN_EXIT_FAILED;
 	}
+	signals_hold(true);
 	stop(d);
 	return r;
 }

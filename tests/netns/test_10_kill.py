@@ -5,6 +5,7 @@ the nexthops have the same ids, no rule was touched, and `flowpin verify` finds 
 
 import os
 import re
+import signal
 import socket
 import sys
 import time
@@ -190,6 +191,40 @@ def again_and_again():
         pools.held("through all of it")
         pools.route("s1")
         pools.held("with the route on s1")
+
+
+def kill_meanwhile(d, numbers):
+    """SIGTERM, and then these signals again and again until it has ended. Its exit status."""
+    process = d.process
+    d.process = None  # its end is judged here
+    process.send_signal(signal.SIGTERM)
+    end = time.monotonic() + seconds(20)
+    while process.poll() is None and time.monotonic() < end:
+        for number in numbers:
+            process.send_signal(number)
+    if process.poll() is None:
+        process.kill()
+    return process.wait()
+
+
+@case("signals while it ends")
+def signals():
+    """A second SIGTERM, or whatever systemctl and people send to what is ending already, does not end it in the middle."""
+    with standard(3) as lab:
+        for server in lab.servers:
+            lab.deaf(server, 9)
+        lab.route(ALL)
+        d = Daemon(lab)
+        flood(lab, 20000, port=9)
+        wait_until(lambda: d.status()["flows"]["count"] == 20000, 30, "20,000 flows known", poll=0.2)
+        ends = []
+        for numbers in ((signal.SIGTERM,), (signal.SIGINT,), (signal.SIGHUP,), (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)) * 3:
+            ends.append(kill_meanwhile(d, numbers))
+            check(not os.path.exists(d.socket), f"after {'+'.join(n.name for n in numbers)} its socket is gone")
+            d.start()
+        equal(ends, [0] * len(ends), "each time its exit status is 0")
+        pool = TcpPool(lab, 20)
+        check(pool.exchange().all_held, "and the last one works", pool.result)
 
 
 main()
