@@ -94,6 +94,10 @@ def all_in_use():
         check(re.search(r"Not pinned: every id is in use\n\s+" + re.escape(late), text), "in words for people too", text)
         equal(d.status()["bindings"]["used"], IDS, "all ids are in use")
         equal(len(d.log_lines(re.escape(late) + ".*not pinned")), 1, "the log says it once")
+        route_after(lab, d, ALL[1:] + [LAST])
+        route_after(lab, d, ALL + [LAST])
+        equal(unpinned(d), [late], "s1 went and came: the 16th is not pinned")
+        equal(len(d.log_lines(re.escape(late) + ".*not pinned")), 1, "the log does not say it again")
         equal(ids(d), kept, "nobody's id changed")
         fresh, on_last = open_until_on(pool, LAST)
         check(on_last and all(f.state == "up" for f in fresh), "new connections use it, as the route says",
@@ -261,6 +265,35 @@ def carried_elsewhere(lab, d, pool, others, s2, late):
     wait_until(lambda: ids(d).get(late) == 2, 20, "they are gone: the next nexthop has the id", poll=0.1)
     check(others.exchange().all_held, "the connections of the others are held", others.result)
     wait_until(d.verify_clean, 10, "flowpin verify finds no difference", poll=0.3)
+
+
+@case("only the packets of flows that nobody knows tell that an id is carried")
+def only_packets():
+    """One-way flows without a conntrack entry, which a full flow table did not take: their pins live while they talk."""
+    with direct_return(IDS + 1) as lab:
+        lab.sysctl("gw", **{"net.netfilter.nf_conntrack_tcp_loose": 0})
+        lab.route(["s1"])
+        d = Daemon(lab, FEW + "limits { max-flows = 20 }\n")
+        filler = TcpPool(lab, 20)
+        need(filler.result().all_held, "20 connections open", filler.result)
+        filler.start(0.3)
+        wait_until(lambda: d.status()["flows"]["count"] >= d.status()["flows"]["max"], 5, "the flow table is full")
+        route_after(lab, d, ["s1", "s2"])
+        route_after(lab, d, ["s2"])
+        pool = TcpPool(lab, 50)
+        need(pool.by_server() == {"s2": 50}, "50 connections open on s2", pool.result)
+        pool.start(0.3)
+        wait_until(lambda: d.status()["flows"]["refused"] >= 50, 5, "they are not listed")
+        route_after(lab, d, ALL)
+        lab.conntrack("-F")
+        s2, late = lab.nexthop("s2"), lab.nexthop(LAST)
+        equal((ids(d)[s2], d.binding(s2)["flows"]), (2, 0), "s2 has id 2, and no flow that flowpind knows")
+        route_after(lab, d, ["s1"] + ALL[2:] + [LAST])
+        equal(entries(lab, 2), [], "conntrack has no entry with its mark")
+        wait_quiet(lab, d, s2, late, "packets are steered by it")
+        check(pool.exchange().all_held, "all held on s2", pool.result)
+        pool.stop()
+        wait_until(lambda: ids(d).get(late) == 2, 20, "they are silent: the next nexthop has the id", poll=0.1)
 
 
 main()
