@@ -97,7 +97,10 @@ TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tool
 $(TOOLS): $(BUILD)/tests/tools/%: tests/tools/%.c
 	@mkdir -p $(@D)
 	@echo "  TOOL  $@"
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(TOOL_LIBS)
+
+# Its seccomp filters are built by the library that systemd uses.
+$(BUILD)/tests/tools/confine: TOOL_LIBS = -lseccomp
 
 # The simulated switch: shares no code with src/.
 EOS_SIM  := $(BUILD)/tests/eos-sim/eos-sim
