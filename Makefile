@@ -85,6 +85,32 @@ $(CMOCKA_TESTS): $(BUILD)/tests/%: tests/%.c $$(call archives,$$(CMOCKA_DIRS))
 	@echo "  TEST  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(call link_archives,$^) $(LIBS) -lcmocka
 
+# Fuzz targets: tests/fuzz/fuzz_X.c, linked with replay.c into a program that runs its corpus (a test of `make check`), and by
+# `make fuzz` with libFuzzer. The targets play the kernel's side of a netlink socket where they must.
+FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_DIRS   := $(CMOCKA_DIRS) daemon
+FUZZ_SHARED := $(addprefix $(BUILD)/tests/fuzz/,connect.o daemon_world.o directory.o guard.o kernel.o)
+FUZZ_WRAP   := -Wl,--wrap=connect,--wrap=recvmmsg,--wrap=sendmsg,--wrap=nl_send,--wrap=nl_wait
+FUZZ_LINK    = $(Q)$(CC) $(ALL_LDFLAGS) $(FUZZ_WRAP) -o $@ $(filter %.o,$^) $(call link_archives,$^) $(LIBS) \
+		$(shell pkg-config --libs libcurl) -lm
+REPLAYS     := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/fuzz_%)
+$(REPLAYS): $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(FUZZ_SHARED) \
+		$$(call archives,$$(FUZZ_DIRS))
+	@echo "  FUZZ  $@"
+	$(FUZZ_LINK)
+
+# The same with libFuzzer, in the build that `make fuzz` makes with clang.
+FUZZERS     := $(FUZZ_NAMES:%=$(BUILD)/fuzzers/%)
+$(FUZZERS): $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_SHARED) $$(call archives,$$(FUZZ_DIRS))
+	@mkdir -p $(@D)
+	@echo "  FUZZ  $@"
+	$(FUZZ_LINK) -fsanitize=fuzzer
+
+$(BUILD)/tests/fuzz/%.o: tests/fuzz/%.c | $(BUILD)/gen/varlink.h $(BUILD)/gen/switch_varlink.h
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
+
 # Programs that print what parts cost.
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 $(BENCHES): $(BUILD)/tests/%: tests/%.c $$(call archives,$$(CMOCKA_DIRS))
@@ -115,7 +141,7 @@ $(BUILD)/tests/eos-sim/%.o: tests/eos-sim/%.c
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(HARDENING) $(SANFLAGS) $(CFLAGS) \
 		$(shell pkg-config --cflags $(SIM_PKGS) 2>/dev/null) -MMD -MP -c -o $@ $<
 
-tests: all $(EOS_SIM) $(CMOCKA_TESTS) $(TOOLS) ## build the tests
+tests: all $(EOS_SIM) $(CMOCKA_TESTS) $(REPLAYS) $(TOOLS) ## build the tests
 
 benches: $(BENCHES)
 
@@ -138,6 +164,15 @@ bench: deps ## print what things cost on this machine
 	$(Q)$(MAKE) --no-print-directory tests benches
 	$(Q)BUILD=$(BUILD) tests/bench/bench
 
+# Needs clang, which no other target does.
+FUZZ_TIME  ?= 60
+FUZZ_BUILD := BUILD=build/fuzz CC=clang OPT='-O1 -g' HARDENING=-fPIE \
+	SANFLAGS='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
+fuzz: ## libFuzzer, TARGET=name (default all, one after the other) for FUZZ_TIME=seconds each (60)
+	$(Q)tests/install-packages tests/fuzz/packages.txt
+	$(Q)$(MAKE) --no-print-directory $(FUZZ_BUILD) $(addprefix build/fuzz/fuzzers/,$(or $(TARGET),$(FUZZ_NAMES)))
+	$(Q)FUZZ_TIME=$(FUZZ_TIME) tests/fuzz/fuzz $(or $(TARGET),$(FUZZ_NAMES))
+
 install: all ## install below $(DESTDIR)$(PREFIX)
 	$(Q)PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SYSCONFDIR='$(SYSCONFDIR)' UNITDIR='$(UNITDIR)' \
 	SBINDIR='$(SBINDIR)' BINDIR='$(BINDIR)' MANDIR='$(MANDIR)' BUILD='$(BUILD)' systemd/install
@@ -157,4 +192,4 @@ help: ## this list
 # Objects are kept: an archive of a folder is made of all of them.
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all tests benches deps check demo demo-arista bench install uninstall clean help
+.PHONY: all tests benches deps check fuzz demo demo-arista bench install uninstall clean help
