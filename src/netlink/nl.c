@@ -163,8 +163,12 @@ static int nl_walk_datagram(const struct nl *nl, unsigned i, nl_message_fn fn, v
 	if (h->msg_flags & MSG_TRUNC)
 		return -EMSGSIZE;
 	while (mnl_nlmsg_ok(nlh, len)) {
-		int r = nlh->nlmsg_type == NLMSG_NOOP ? 0 : fn(nlh, arg);
+		int r;
 
+		/* libmnl takes a length of 2 GiB and more for a negative number, which fits. */
+		if (nlh->nlmsg_len > (uint32_t)len)
+			return -EBADMSG;
+		r = nlh->nlmsg_type == NLMSG_NOOP ? 0 : fn(nlh, arg);
 		if (r < 0)
 			return r;
 		nlh = mnl_nlmsg_next(nlh, &len);
