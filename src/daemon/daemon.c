@@ -113,8 +113,8 @@ static void on_signal(evutil_socket_t number, short what _unused_, void *arg)
 
 static const int signal_numbers[] = { SIGTERM, SIGINT, SIGHUP };
 
-/* Held back while no handler stands for them: one that comes early is acted upon as soon as there is
- * a loop, and one that comes late must not end what is ending well. */
+/* Held back while no handler stands for them: one that comes early is acted upon as soon as there
+ * is a loop, and one that comes late must not end what is ending well. */
 static void signals_hold(bool hold)
 {
 	sigset_t set;

@@ -12,8 +12,8 @@
  * pin map. nf_tables reports no expiry, so the daemon asks: every half idle timeout, and every
  * second where a drain waits. */
 
-/* Tuples a request, and a turn of the loop: clients and new nexthops wait for no more than that, were
- * there a million of them to ask for. */
+/* Tuples a request, and a turn of the loop: clients and new nexthops wait for no more than that,
+ * were there a million of them to ask for. */
 #define ASK_AT_ONCE	   256
 #define COLLECT_MS	   20 /* ends come in crowds: they are asked for together */
 #define NEXT_TURN_MS	   1
