@@ -57,7 +57,7 @@ int cli_list_flows(const struct cli *cli, struct json_object *filter)
 	int r;
 
 	json_object_object_add(params, "filter", filter);
-	/* Replies of 128 flows each: without this every one of them is a write. And a long listing
+	/* Replies of 32 flows each: without this every one of them is a write. And a long listing
 	 * is in no hurry: whoever asks flowpind something meanwhile goes first. */
 	setvbuf(stdout, NULL, _IOFBF, 256 * 1024);
 	if (nice(LISTING_NICE) < 0)

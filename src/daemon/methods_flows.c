@@ -7,8 +7,10 @@
 #include "daemon/daemon.h"
 #include "daemon/filter.h"
 
-#define FLOWS_PER_REPLY	   128
-#define LOOKED_AT_PER_PUMP 1024 /* keeps one turn of the loop short while a filter finds little */
+/* A turn of the loop takes about as long as a status does: whoever asks meanwhile waits for one or two
+ * of them. */
+#define FLOWS_PER_REPLY	   32
+#define LOOKED_AT_PER_PUMP 512 /* while a filter finds little */
 
 struct flows_stream {
 	struct daemon *d;
