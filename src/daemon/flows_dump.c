@@ -66,8 +66,9 @@ static int on_entry(const struct nlmsghdr *nlh, void *arg)
 	return 0;
 }
 
-/* What the dump did not show has ended, unless its pin says otherwise. */
-static void sweep(struct daemon *d)
+/* What a whole dump did not show has ended, unless its pin says otherwise. One that broke off ends
+ * nothing. */
+static void sweep(struct daemon *d, bool whole)
 {
 	uint32_t cursor = 0;
 	struct flow *f;
@@ -75,7 +76,7 @@ static void sweep(struct daemon *d)
 	while ((f = flow_table_next(d->flows, &cursor))) {
 		if (f->flags & FLOW_GRAVE)
 			flow_table_remove(d->flows, f);
-		else if ((f->flags & FLOW_CT) && f->mark != d->generation) {
+		else if (whole && (f->flags & FLOW_CT) && f->mark != d->generation) {
 			if (f->tuple.zone == 0)
 				witness_watch(d, f, true);
 			else
@@ -84,13 +85,13 @@ static void sweep(struct daemon *d)
 	}
 }
 
-static void finish(struct daemon *d, struct dump_job *job)
+static void finish(struct daemon *d, struct dump_job *job, bool whole)
 {
 	bool first = job->first, looking = job->looking;
 
-	sweep(d);
+	sweep(d, whole);
 	witness_adopt(d, job->silent.list, job->silent.n);
-	d->unmarked_possible = job->unmarked;
+	d->unmarked_possible = job->unmarked || !whole;
 	if (!looking) {
 		d->unmarked_backoff_ms = 0;
 		d->unmarked_check_ms = clock_now_ms() + UNMARKED_FIRST_MS;
@@ -126,11 +127,9 @@ static void on_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	}
 	if (r < 0 && r != -EINTR)
 		log_error("conntrack cannot be read: %s", strerror(-r));
-	/* An entry that an interrupted dump missed is told by its next event or by verify; nothing
-	 * is swept then. */
+	finish(d, job, r == 0);
 	if (r < 0)
-		d->generation++;
-	finish(d, job);
+		flows_resync_soon(d, clock_now_ms());
 }
 
 int flows_dump_begin(struct daemon *d)
