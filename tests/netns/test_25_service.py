@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -79,6 +80,41 @@ def foreign_watchdog():
                 pass
             check("WATCHDOG=1" not in " ".join(words.list), "no WATCHDOG=1", words.list)
             d.stop()
+
+
+def complete(d, line):
+    """What bash offers behind this command line."""
+    words = line.split(" ")
+    script = (f"source '{os.path.join(ROOT, 'systemd', 'flowpin.bash-completion')}'; COMP_WORDS=(\"$@\"); "
+              f"COMP_CWORD={len(words) - 1}; COMP_LINE='{line}'; COMP_POINT={len(line)}; _flowpin; "
+              "printf '%s\\n' \"${COMPREPLY[@]}\"")
+    words[0] = d.program("flowpin")
+    with d.lab.inside("gw"):
+        r = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, timeout=seconds(20), check=False)
+    check(r.returncode == 0 and not r.stderr, f"completion of '{line}' works", r)
+    return {w for w in r.stdout.split("\n") if w}
+
+
+@case("bash completion")
+def completion():
+    with standard(2) as lab:
+        for family in (4, 6):
+            lab.route(["s1", "s2"], family)
+        d = Daemon(lab)
+        text = lab.run("gw", d.program("flowpin"), "--help")
+        commands = set(re.findall(r"^  ([a-z]+) .*  \S", text, re.M))
+        check(len(commands) >= 13, "--help lists the commands", text)
+        offered = {w for w in complete(d, "flowpin ") if not w.startswith("-")}
+        equal(offered, commands, "the commands that are offered are those that there are")
+        for command in sorted(commands - {"help"}):
+            options = set(re.findall(r"(--[a-z-]+)", lab.run("gw", d.program("flowpin"), command, "--help").split("\n", 1)[0]))
+            offered = {w for w in complete(d, f"flowpin {command} --") if w.startswith("--")}
+            equal(offered - {"--help"}, options - {"--help", "--socket"}, f"{command}: its options")
+        socket_words = f"flowpin --socket {d.socket} "
+        equal(complete(d, socket_words + "drain 10."), {lab.nexthop(s) for s in ("s1", "s2")}, "drain: the nexthops")
+        equal(complete(d, f"{socket_words}drain {lab.nexthop('s1')} "), {"web", "--json", "--help", "--wait", "--deadline",
+                                                                          "--release-at"}, "and their service")
+        equal(complete(d, socket_words + "flows nexthop 10.1.2"), {lab.nexthop("s2")}, "flows: the value of a filter")
 
 
 FIXED = """service web {
