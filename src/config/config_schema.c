@@ -28,6 +28,8 @@ static const struct config_option options[] = {
 	  7 * DAY_MS },
 	{ "service", "syn-timeout", config_set_timeout, SERVICE_AT(syn_timeout_s), 1000, 600000 },
 	{ "service", "on-withdraw", config_set_withdraw, .list = false },
+	{ "service", "drain-timeout", config_set_timeout, SERVICE_AT(drain_timeout_s), 1000,
+	  7 * DAY_MS },
 	{ "nexthop", "id", config_set_id, .min = 1, .max = 255 },
 	{ "liveness", "probe-interval", config_set_duration, AT(liveness.probe_interval_ms), 200,
 	  60000 },

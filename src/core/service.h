@@ -49,6 +49,7 @@ struct service {
 	uint32_t idle_timeout_s; /* without a packet */
 	uint32_t syn_timeout_s;	 /* after a first SYN; 20 */
 	enum service_on_withdraw on_withdraw;
+	uint32_t drain_timeout_s; /* a nexthop that drains for so long is released; 0 never */
 	struct service_id *ids; /* ids fixed by configuration */
 	size_t n_ids;
 };

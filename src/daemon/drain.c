@@ -225,10 +225,64 @@ static void evict_expired(struct daemon *d)
 	d->evict_ms = begin + (took > EVICT_EVERY_MS / 20 ? took * 20 : EVICT_EVERY_MS);
 }
 
+/* A release of what drains outlives a restart, like its drain. */
+static void release_one(struct daemon *d, uint8_t id, uint64_t now_ms)
+{
+	const struct binding *b = registry_binding(d->registry, id);
+	struct nexthop_spec spec = binding_spec(b);
+	struct drain_wish *wish = intent_find(d, b->service, &spec);
+	struct err e = { 0 };
+
+	registry_release(d->registry, id, now_ms);
+	if (!wish || wish->released)
+		return;
+	wish->released = true;
+	if (intent_save(d, &e) < 0)
+		log_error("drains cannot be saved: %s", e.text);
+}
+
+static bool another_is_active(const struct daemon *d, const struct binding *b)
+{
+	const struct binding *o;
+	uint8_t cursor = 0;
+
+	while ((o = registry_binding_next(d->registry, &cursor)))
+		if (o != b && o->state == BINDING_ACTIVE && strcmp(o->service, b->service) == 0 &&
+		    (o->families & b->families))
+			return true;
+	return false;
+}
+
+/* Drains that have lasted longer than their service's drain-timeout, where there is somebody to go
+ * to. */
+static void release_overdue(struct daemon *d, uint64_t now_ms)
+{
+	const struct binding *b;
+	uint8_t cursor = 0;
+
+	while ((b = registry_binding_next(d->registry, &cursor))) {
+		const struct service *s = daemon_service(d, b->service);
+		struct nexthop_spec spec = binding_spec(b);
+		char text[NEXTHOP_TEXT];
+
+		if (!s || !s->drain_timeout_s || b->state != BINDING_DRAINING || b->adopted_ms ||
+		    now_ms - b->state_ms < (uint64_t)s->drain_timeout_s * 1000 ||
+		    !another_is_active(d, b))
+			continue;
+		log_notice("service %s: %s has been draining for the drain-timeout of %u s: its %u "
+			   "flows are released",
+			   b->service, nexthop_spec_format(&spec, text), s->drain_timeout_s,
+			   d->id_flows[b->id]);
+		release_one(d, b->id, now_ms);
+		sync_soon(d);
+	}
+}
+
 void drain_tick(struct daemon *d, uint64_t now_ms)
 {
 	struct waiter *w = d->waiters;
 
+	release_overdue(d, now_ms);
 	evict_expired(d);
 	while (w) {
 		struct waiter *next = w->next;
@@ -412,7 +466,7 @@ void release_method(struct control_call *call, struct json_object *params, void 
 		return;
 	flows = flows_of(d, s.ids, s.n);
 	for (size_t i = 0; i < s.n; i++)
-		registry_release(d->registry, s.ids[i], clock_now_ms());
+		release_one(d, s.ids[i], clock_now_ms());
 	events_report(d,
 		      &(struct event_report){
 			      .kind = "drain", .service = s.service, .change = "release" },

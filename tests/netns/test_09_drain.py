@@ -190,6 +190,59 @@ def outlives(how):
         fresh_on(pool, ALL, "undrained", 100)
 
 
+@case("a drain that lasts longer than drain-timeout, the route still has it", False)
+@case("a drain that lasts longer than drain-timeout, withdrawn", True)
+def drain_timeout(withdrawn):
+    with standard(3) as lab:
+        lab.route(ALL)
+        d = Daemon(lab, WEB.replace("idle-timeout", "drain-timeout = 4s\n    idle-timeout"))
+        pool = opened(lab)
+        mine, others = pool.on("s2"), pool.on("s1", "s3")
+        began = time.monotonic()
+        if withdrawn:
+            lab.route(["s1", "s3"])
+        else:
+            drain(lab, d)
+        wait_until(lambda: state(lab, d) == "draining", 3, "s2 is draining")
+        held(pool, "at first")
+        wait_until(lambda: state(lab, d) == "dead", 20, "then it is released")
+        check(time.monotonic() - began >= 4, "not before its time", time.monotonic() - began)
+        equal(d.binding(lab.nexthop("s2"))["reason"], "released by the operator", "as if by flowpin release")
+        equal(len(d.log_lines(r"draining for the drain-timeout of 4 s: its \d+ flows are released")), 1, "the log says it once")
+        wait_until(lambda: all(f.state == "broken" for f in mine), 20, "its connections go to others, which end them")
+        check(pool.exchange(flows=others).all_held, f"the other {len(others)} are held", lambda: pool.result(others))
+        fresh_on(pool, ["s1", "s3"], "released")
+        d.kill()
+        d.start()
+        if withdrawn:
+            check((d.binding(lab.nexthop("s2")) or {}).get("state") != "active", "it is not active after a restart")
+        else:
+            equal(state(lab, d), "dead", "it is still released after a restart")
+        fresh_on(pool, ["s1", "s3"], "after a restart")
+        lab.route(ALL)
+        if not withdrawn:
+            d.flowpin("undrain", lab.nexthop("s2"))
+        wait_until(lambda: (d.binding(lab.nexthop("s2")) or {}).get("state") == "active", 5, "it can come back")
+        fresh_on(pool, ALL, "back", 100)
+
+
+@case("drain-timeout waits while there is nobody to go to")
+def drain_timeout_alone():
+    with standard(2) as lab:
+        lab.route(["s1", "s2"])
+        d = Daemon(lab, WEB.replace("idle-timeout", "drain-timeout = 1s\n    idle-timeout"))
+        pool = TcpPool(lab)
+        need(pool.result().all_held, "200 connections open", pool.result)
+        pool.start()
+        lab.route({})
+        wait_until(lambda: {b["state"] for b in d.nexthops()} == {"draining"}, 5, "both are withdrawn")
+        time.sleep(seconds(3))
+        held(pool, "longer than drain-timeout")
+        lab.route(["s1"])
+        wait_until(lambda: state(lab, d) == "dead", 5, "s1 is back: s2 is released")
+        check(pool.exchange(flows=pool.on("s1")).all_held, "the connections on s1 are held", pool.result)
+
+
 @case("the last nexthop of a service is refused")
 def refused():
     with standard(2) as lab:

@@ -139,7 +139,9 @@ static const struct {
 	  "f:2: on-withdraw: 'keep' is neither hold nor release" },
 	{ S "service b { color = red }", "f:2: 'color' is not known in section 'service' (there "
 					 "are: prefix, protocol, port, idle-timeout, syn-timeout, "
-					 "on-withdraw, nexthop)" },
+					 "on-withdraw, drain-timeout, nexthop)" },
+	{ S "service b { drain-timeout = 0 }",
+	  "f:2: drain-timeout: '0' is out of range (1s to 7d)" },
 	{ S "service b { nexthop 1.2.3.4 { } }", "f:2: nexthop '1.2.3.4' needs an id" },
 	{ S "service b { nexthop 1.2.3 { id = 1 } }",
 	  "f:2: '1.2.3' is not a nexthop (ADDRESS, ADDRESS%INTERFACE or %INTERFACE)" },
@@ -194,6 +196,7 @@ static const char full[] =
 	"    idle-timeout = 5m                       # ${HOME} \xc3\xa4 \"\n"
 	"    syn-timeout = 30s\n"
 	"    on-withdraw  = release\n"
+	"    drain-timeout = 1h\n"
 	"    nexthop 34.34.34.4 { id = 1 }\n"
 	"    nexthop fe80::1%eth0 { id = 255 }\n"
 	"    nexthop '%ppp0' { id = 3 }\n"
@@ -247,6 +250,7 @@ static void test_full(void **state _unused_)
 	assert_int_equal(s->idle_timeout_s, 300);
 	assert_int_equal(s->syn_timeout_s, 30);
 	assert_int_equal(s->on_withdraw, SERVICE_RELEASE);
+	assert_int_equal(s->drain_timeout_s, 3600);
 	assert_int_equal(s->n_ids, 3);
 	assert_string_equal(nexthop_spec_format(&s->ids[1].nexthop, hop), "fe80::1%eth0");
 	assert_int_equal(s->ids[1].id, 255);
@@ -273,6 +277,7 @@ static void test_defaults(void **state _unused_)
 	assert_int_equal(s->idle_timeout_s, 300);
 	assert_int_equal(s->syn_timeout_s, 20);
 	assert_int_equal(s->on_withdraw, SERVICE_HOLD);
+	assert_int_equal(s->drain_timeout_s, 0);
 	assert_int_equal(c->liveness.probe_interval_ms, 1000);
 	assert_int_equal(c->limits.receive_buffer, 64 << 20);
 	assert_int_equal(c->numbers.mark_mask, 0xff000000);
