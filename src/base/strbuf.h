@@ -16,8 +16,9 @@ void strbuf_add(struct strbuf *b, const char *data, size_t len);
 void strbuf_adds(struct strbuf *b, const char *text);
 void strbuf_addf(struct strbuf *b, const char *fmt, ...) _printf_(2, 3);
 
-/* Adds `text` as a JSON string with its quotes; bytes that are not printable ASCII are escaped as
- * \u00XX. */
+/* Adds `text` as a JSON string with its quotes. Well-formed UTF-8 reads back as it was; control
+ * characters are escaped, and so is each byte that is no UTF-8 (as \u00XX, which reads as another
+ * text). */
 void strbuf_add_json(struct strbuf *b, const char *text);
 
 /* Empties it and keeps the memory. */

@@ -236,8 +236,15 @@ static void test_strbuf(void **state _unused_)
 	assert_int_equal(strlen(b.data), 2000);
 	strbuf_reset(&b);
 	assert_string_equal(b.data, "");
-	strbuf_add_json(&b, "a\"b\\c\n\x1b\x7f\xc3\xa4/");
-	assert_string_equal(b.data, "\"a\\\"b\\\\c\\u000a\\u001b\\u007f\\u00c3\\u00a4/\"");
+	strbuf_add_json(&b, "a\"b\\c\n\x1b\x7f\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80/");
+	assert_string_equal(
+		b.data,
+		"\"a\\\"b\\\\c\\u000a\\u001b\\u007f\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80/\"");
+	strbuf_reset(&b);
+	/* Cut off, a lone continuation, overlong, a surrogate, beyond the last one. */
+	strbuf_add_json(&b, "\xc3 \xa4 \xc0\xaf \xed\xa0\x80 \xf4\x90\x80\x80");
+	assert_string_equal(b.data, "\"\\u00c3 \\u00a4 \\u00c0\\u00af \\u00ed\\u00a0\\u0080 "
+				    "\\u00f4\\u0090\\u0080\\u0080\"");
 	strbuf_reset(&b);
 	strbuf_add(&b, "a\0b", 3);
 	assert_int_equal(b.len, 3);
