@@ -107,6 +107,8 @@ int intent_load(struct daemon *d, struct err *e)
 	tok = json_tokener_new_ex(8);
 	if (!tok)
 		return -ENOMEM;
+	/* What is no UTF-8 could not be written as it was read. */
+	json_tokener_set_flags(tok, JSON_TOKENER_VALIDATE_UTF8);
 	o = json_tokener_parse_ex(tok, text, (int)len);
 	json_tokener_free(tok);
 	if (!o || !json_object_object_get_ex(o, "drains", &list) ||
@@ -156,7 +158,9 @@ int intent_save(struct daemon *d, struct err *e)
 	for (size_t i = 0; i < d->intent.n; i++) {
 		const struct drain_wish *w = &d->intent.list[i];
 
-		strbuf_addf(&b, "%s\n{\"service\":\"%s\",\"nexthop\":", i ? "," : "", w->service);
+		strbuf_adds(&b, i ? ",\n{\"service\":" : "\n{\"service\":");
+		strbuf_add_json(&b, w->service);
+		strbuf_adds(&b, ",\"nexthop\":");
 		strbuf_add_json(&b, nexthop_spec_format(&w->nexthop, text));
 		strbuf_addf(&b,
 			    ",\"since\":%llu,\"deadline\":%llu,\"release_at\":%llu,\"uid\":%u,"
