@@ -22,6 +22,7 @@ enum cli_option {
 	CLI_FLOWS = 1 << 4,
 	CLI_YES = 1 << 5,
 	CLI_HELP = 1 << 6,
+	CLI_PEER = 1 << 7,
 };
 
 struct cli {
@@ -29,6 +30,7 @@ struct cli {
 	const struct cli_command *command;
 	uint32_t given;			   /* enum cli_option */
 	const char *deadline, *release_at; /* as written; NULL */
+	const char *peer;		   /* a path; NULL */
 	bool colour;			   /* of stdout */
 	unsigned width;			   /* of the terminal that stdout is, 0 when it is none */
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <inttypes.h>
 #include "cli/cli.h"
+#include "cli/peer.h"
 #include "cli/text.h"
 
 struct verdict {
@@ -51,11 +52,58 @@ static void on_verify(const struct cli *cli, const struct cli_reply *reply, void
 		print_totals(o, v);
 }
 
+static void take_reply(const struct cli *cli _unused_, const struct cli_reply *reply, void *arg)
+{
+	*(struct json_object **)arg = json_object_get(reply->json);
+}
+
+static void print_difference(const char *subject, const char *text, void *arg)
+{
+	const struct cli *cli = arg;
+	_cleanup_(js_putp) struct json_object *o = NULL;
+
+	if (!(cli->given & CLI_JSON)) {
+		printf("%s: %s\n", subject, text);
+		return;
+	}
+	o = json_object_new_object();
+	js_add_text(o, "plane", "peer");
+	js_add_text(o, "subject", subject);
+	js_add_text(o, "text", text);
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+}
+
+static int verify_peer(struct cli *cli)
+{
+	_cleanup_(peer_state_clear) struct peer_state here = { 0 }, there = { 0 };
+	struct err e = { 0 };
+	size_t n;
+	int r;
+
+	if (peer_read(cli->peer, &there, &e) < 0)
+		return cli_fail("%s", e.text);
+	r = cli_call(cli, "Status", NULL, 0, take_reply, &here.status);
+	if (r == 0)
+		r = cli_call(cli, "Nexthops", NULL, 0, take_reply, &here.nexthops);
+	if (r != 0)
+		return r;
+	n = peer_compare(&here, &there, print_difference, cli);
+	if (!(cli->given & CLI_JSON) && n > 0)
+		printf("%zu difference%s: flows would not stay on their nexthops\n", n,
+		       text_plural((int64_t)n));
+	else if (!(cli->given & CLI_JSON))
+		printf("clean: %zu nexthops here and %zu there\n",
+		       js_len(here.nexthops, "nexthops"), js_len(there.nexthops, "nexthops"));
+	return n > 0 ? FLOWPIN_EXIT_REFUSED : FLOWPIN_EXIT_OK;
+}
+
 int cmd_verify(struct cli *cli, int argc _unused_, char **argv _unused_)
 {
 	struct verdict v = { 0 };
 	int r;
 
+	if (cli->given & CLI_PEER)
+		return verify_peer(cli);
 	r = cli_call(cli, "Verify", NULL, CLI_CALL_MORE, on_verify, &v);
 	if (r != 0)
 		return r;

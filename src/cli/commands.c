@@ -28,8 +28,13 @@ static const struct cli_command commands[] = {
 	  NEXTHOP_HELP, CLI_JSON, 1, 2, cmd_release },
 	{ "verify", "", "compare what flowpind knows with what the kernel holds",
 	  "Exit status 0: no difference; 1: differences; 2: not everything could be read.\n"
-	  "With --json: one object per line: the differences, then the reply with the totals.\n",
-	  CLI_JSON, 0, 0, cmd_verify },
+	  "With --json: one object per line: the differences, then the reply with the totals.\n"
+	  "--peer FILE compares nothing but the numbers of nexthops, with another gateway's: FILE "
+	  "is "
+	  "what\n"
+	  "`flowpin status --json` and `flowpin nexthops --json` print there, one after the "
+	  "other.\n",
+	  CLI_JSON | CLI_PEER, 0, 0, cmd_verify },
 	{ "monitor", "", "print what happens, until interrupted",
 	  "With --json: one object per line, one line per event.\n", CLI_JSON | CLI_FLOWS, 0, 0,
 	  cmd_monitor },

@@ -18,6 +18,7 @@ static const struct option_row {
 	  "then let the flows that are left go: in 2h, at 03:30, or @SECONDS since 1970" },
 	{ CLI_FLOWS, "flows", NULL, "flows that begin and end, too" },
 	{ CLI_YES, "yes", NULL, "do not ask" },
+	{ CLI_PEER, "peer", "FILE", "compare with what another gateway printed (- is stdin)" },
 	{ CLI_HELP, "help", NULL, "say what the command takes" },
 };
 
@@ -152,6 +153,8 @@ static int command_options(struct cli *cli, int argc, char **argv)
 			cli->deadline = optarg;
 		if (o == CLI_RELEASE_AT)
 			cli->release_at = optarg;
+		if (o == CLI_PEER)
+			cli->peer = optarg;
 	}
 	return optind;
 }

@@ -64,6 +64,21 @@ static const char *spec_text(const void *item, char *buf)
 	return nexthop_spec_format(item, buf);
 }
 
+static struct json_object *ids_json(const struct service *s)
+{
+	struct json_object *list = json_object_new_array();
+	char text[NEXTHOP_TEXT];
+
+	for (size_t i = 0; i < s->n_ids; i++) {
+		struct json_object *o = json_object_new_object();
+
+		add_text(o, "nexthop", nexthop_spec_format(&s->ids[i].nexthop, text));
+		add_numbers(o, &(struct number){ "id", s->ids[i].id }, 1);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
 static struct json_object *service_json(struct daemon *d, const struct service *s)
 {
 	struct json_object *o = json_object_new_object();
@@ -85,6 +100,7 @@ static struct json_object *service_json(struct daemon *d, const struct service *
 	json_object_object_add(o, "protocols", strings(proto_text, s->protos, 1, s->n_protos));
 	json_object_object_add(o, "ports",
 			       strings(ports_text, s->ports, sizeof(*s->ports), s->n_ports));
+	json_object_object_add(o, "ids", ids_json(s));
 	add_text(o, "on_withdraw", s->on_withdraw == SERVICE_HOLD ? "hold" : "release");
 	add_numbers(o,
 		    (struct number[]){ { "idle_timeout_ms", (uint64_t)s->idle_timeout_s * 1000 },
@@ -232,6 +248,7 @@ void status_method(struct control_call *call, struct json_object *params, void *
 	struct daemon *d = arg;
 	uint64_t now = clock_now_ms();
 	struct json_object *o;
+	char mask[16];
 
 	daemon_lost_pins_look(d);
 	if (!params_check(call, params, NULL))
@@ -241,6 +258,8 @@ void status_method(struct control_call *call, struct json_object *params, void *
 	add_text(o, "instance", d->instance);
 	add_text(o, "state", d->ready ? "running" : "starting");
 	add_text(o, "config", d->options.config_path);
+	snprintf(mask, sizeof(mask), "0x%08x", d->config->numbers.mark_mask);
+	add_text(o, "mark_mask", mask);
 	add_numbers(o,
 		    (struct number[]){ { "pid", (uint64_t)getpid() },
 				       { "uptime_ms", now - d->started_ms },
