@@ -220,6 +220,11 @@ int routes_dump(
 void routes_redump_soon(struct daemon *d);
 void members_apply(struct daemon *d, bool all);
 
+/* carried.c: ids fixed by configuration whose marks stand in conntrack before a route names them.
+ */
+void carried_adopt(struct daemon *d);
+void carried_count(struct daemon *d, uint8_t id); /* a binding was made: the flows that it has */
+
 /* liveness.c: probes, and what the neighbour table answers. */
 int liveness_open(struct daemon *d, struct err *e);
 void liveness_neighbour(struct daemon *d, const struct neighbour *n, bool gone);

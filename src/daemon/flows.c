@@ -22,6 +22,8 @@ void flows_counts(struct daemon *d, uint8_t id, int delta, bool one_way)
 	if (one_way)
 		d->id_one_way[id] += (uint32_t)delta;
 	registry_flow_count(d->registry, id, delta, clock_now_ms());
+	if (delta > 0 && d->id_flows[id] == (uint32_t)delta && !registry_binding(d->registry, id))
+		sync_soon(d); /* carried_adopt() */
 }
 
 void flows_end(struct daemon *d, struct flow *f, const char *why)

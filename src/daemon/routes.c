@@ -261,8 +261,10 @@ static void name_member(struct daemon *d, const struct service *s, const struct 
 	attributes_of(m, &a);
 	r = registry_name(d->registry, s, &m->gateway, m->ifindex, ifname, &a,
 			  fixed_id(s, m, ifname), now_ms, &id);
-	if (r == 0 && !known)
+	if (r == 0 && !known) {
 		liveness_new_nexthop(d, &m->gateway, m->ifindex);
+		carried_count(d, id);
+	}
 	registry_unpinned(d->registry, &after);
 	if (r < 0 && after > before)
 		say_unpinned(s, m, ifname, r);

@@ -305,6 +305,7 @@ void sync_now(struct daemon *d)
 
 	if (!d->ready)
 		return;
+	carried_adopt(d);
 	version = registry_version(d->registry);
 	sync_changes_report(d);
 	/* Events of flows that are about to be learned anew must not be missed. */
