@@ -4,7 +4,9 @@
 of the first gateway (a link, its power), changes of nexthops after that, and its return."""
 
 import os
+import re
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from flowlab import *  # noqa
@@ -12,6 +14,7 @@ from halab import HaLab
 from lab import VIP6
 
 KINDS = {"TCP": (TcpPool, 200, None), "UDP": (UdpPool, 50, None), "TCP over IPv6": (TcpPool, 50, VIP6), "UDP over IPv6": (UdpPool, 50, VIP6)}
+TIMEOUT = 15
 TOTAL = sum(n for _, n, _ in KINDS.values())
 
 
@@ -34,9 +37,9 @@ def same(a, b, n=TOTAL):
     wait_until(lambda: a.entries() == b.entries() and len(a.entries()) >= n, 15, f"{b.name} has the entries of {a.name}", poll=0.5)
 
 
-def takeover(lab, pools, lose, what, first, second):
-    same(first, second)
-    wait_until(lambda: len(second.d.flows()) == len(first.d.flows()) >= TOTAL, 10, f"flowpind on {second.name} lists the same flows", poll=0.2)
+def takeover(lab, pools, lose, what, first, second, n=TOTAL):
+    same(first, second, n)
+    wait_until(lambda: len(second.d.flows()) == len(first.d.flows()) >= n, 10, f"flowpind on {second.name} lists the same flows", poll=0.2)
     lose(first.name)
     wait_until(second.active, 10, f"{what}: {second.name} has the addresses")
     held(pools, what)
@@ -89,6 +92,31 @@ def reboot():
         lab.announce(["s1", "s2", "s3", "s4"], ["gw1"])
         held(pools, "s2 returns")
         wait_until(gw1.d.verify_clean, 10, "verify is clean", poll=0.2)
+
+
+@case("timeouts")
+def timeouts():
+    """UDP flows live longer than a conntrack entry without packets, which is all that the gateway that waits ever sees of them."""
+    with HaLab() as lab:
+        lab.announce(["s1", "s2", "s3"])
+        gw1, gw2 = lab.start()
+        for g in (gw1, gw2):
+            lab.sysctl(g.name, **{f"net.netfilter.nf_conntrack_udp_timeout{kind}": TIMEOUT for kind in ("", "_stream")})
+        pools = {"UDP": UdpPool(lab, 100), "UDP over IPv6": UdpPool(lab, 50, target=VIP6)}
+        for pool in pools.values():
+            pool.start(0.1)
+        same(gw1, gw2, 150)
+        least, end = 150, time.monotonic() + 2 * TIMEOUT
+        while time.monotonic() < end:
+            least = min(least, len(gw2.entries()))
+            time.sleep(0.5)
+        equal(least, 150, f"for twice the timeout of {TIMEOUT} s gw2 has all entries")
+        takeover(lab, pools, lab.power_off, "gw1 loses power", gw1, gw2, 150)
+        wait_until(lambda: not gw1.entries(), 4 * TIMEOUT, "the entries of gw1 time out, where no packet comes any more", poll=0.5)
+        lab.power_on("gw1")
+        wait_until(lambda: gw1.entries() == gw2.entries(), 30, "gw1 is back and has the entries again", poll=0.5)
+        equal(set(re.findall(r"connections destroyed:\s+(\d+)", gw2.run("conntrackd", "-s"))), {"0"}, "and has told gw2 of the end of none")
+        held(pools, "gw1 is back")
 
 
 def peer(a, b):
