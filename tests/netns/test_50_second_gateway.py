@@ -135,7 +135,7 @@ def numbers():
         lab.announce(["s1", "s2", "s3"])
         config = lab.gateways["gw1"].config()
         swapped = config.replace("10.1.0.11 ", "@ ").replace("10.1.0.12 ", "10.1.0.11 ").replace("@ ", "10.1.0.12 ")
-        gw1, gw2 = lab.start(swapped)
+        gw1, gw2 = lab.start(config2=swapped)
         status, said = peer(gw1, gw2)
         equal(status, 1, "verify --peer: exit status 1")
         check("web: the configuration gives 10.1.0.11 number 1 here and 2 there" in said

@@ -7,6 +7,7 @@ gives (in a mount namespace for each gateway).
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,12 +24,12 @@ BOTH = ("gw1", "gw2")
 
 
 def page_files():
-    """{path: text} of what flowpin-ha(7) prints in its FILES."""
+    """{path: text} of what flowpin-ha(7) prints in its FILES; what it adds to a file for a switch is {path + " switch": text}."""
     files, path, text = {}, None, None
     with open(PAGE, encoding="utf-8") as f:
         for line in f.read().splitlines():
             if line.startswith(".It Pa /"):
-                path = line.split()[2]
+                path = " ".join(line.split()[2:]).replace(" No with a", "")
             elif line == ".Bd -literal" and path:
                 text = []
             elif line == ".Ed" and text is not None:
@@ -55,17 +56,34 @@ class Gateway:
             os.makedirs(self.path(directory))
         for path, text in page_files().items():
             self._install(path, for_gateway(text, name))
-        self._install("/usr/bin/systemctl", '#!/bin/sh\nexec "$FLOWPIN_SYSTEMCTL" "$@"\n', "systemctl", 0o755)
+        self._install("/usr/bin/systemctl", f'#!/bin/sh\n[ ! -e {self.path("units")} ] || exec {self.path("units")} "$@"\n', "systemctl")
 
     def path(self, *names):
         return os.path.join(self.root, *names)
 
-    def _install(self, path, text, name=None, mode=None):
+    def unit(self, name, *command, **env):
+        """What systemctl starts and stops as this unit. What it was told, and what the program says, is in units.log."""
+        words = " ".join([f"{k}={v}" for k, v in env.items()] + [shlex.quote(c) for c in command])
+        pid, log = self.path(f"{name}.pid"), self.path("units.log")
+        self._install("", "#!/bin/sh\n"
+                          f'exec >>{log} 2>&1\necho "$@"\ncase "$*" in\n'
+                          f'"start {name}") [ -e {pid} ] || {{ env {words} & echo $! >{pid}; }} ;;\n'
+                          f'"stop {name}") [ ! -e {pid} ] || kill "$(cat {pid})"; rm -f {pid} ;;\nesac\n', "units")
+
+    def said(self):
+        """Lines of units.log."""
+        try:
+            with open(self.path("units.log"), encoding="utf-8", errors="replace") as f:
+                return f.read().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _install(self, path, text, name=None):
         here = self.path(name or path.lstrip("/"))
         os.makedirs(os.path.dirname(here), exist_ok=True)
         with open(here, "w", encoding="utf-8") as f:
             f.write(text)
-        os.chmod(here, mode or (0o755 if text.startswith("#!") else 0o644))
+        os.chmod(here, 0o755 if text.startswith("#!") else 0o644)
         for directory in ("/etc/keepalived", "/etc/conntrackd"):
             if path.startswith(directory):
                 self.binds[directory] = self.path(directory.lstrip("/"))
@@ -80,10 +98,9 @@ class Gateway:
     def popen(self, *command, **kwargs):
         """A process that finds the page's files at their places."""
         mounts = "".join(f"mount --bind {here} {there} && " for there, here in self.binds.items())
-        env = dict(os.environ, FLOWPIN_SYSTEMCTL=self.path("units"), PATH="/usr/sbin:/usr/bin:/sbin:/bin")
         with self.lab.inside(self.name):
             return subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c", mounts + 'exec "$@"', "sh", *command],
-                                    stdin=subprocess.DEVNULL, env=env, **kwargs)
+                                    stdin=subprocess.DEVNULL, **kwargs)
 
     def run(self, *command):
         """Its output."""
@@ -93,7 +110,7 @@ class Gateway:
     def start(self, config=None, conntrackd=True):
         """flowpind, conntrackd and keepalived, in the order of their units."""
         if self.d is None:
-            self.d = Daemon(self.lab, config or self.config(), ns=self.name)
+            self.d = Daemon(self.lab, config or self.config(), ns=self.name, name=f"{self.name}/flowpin")
         elif not self.d.running():
             self.d.start()
         if conntrackd:
@@ -143,7 +160,7 @@ class Gateway:
         return sum(b["flows"] for b in self.nexthops(server))
 
     def diagnose(self):
-        for name in ("keepalived", "conntrackd"):
+        for name in ("keepalived", "conntrackd", "units"):
             try:
                 with open(self.path(name + ".log"), encoding="utf-8", errors="replace") as f:
                     tap.note(f"--- log of {name} in {self.name}")
@@ -202,7 +219,7 @@ class HaLab(Lab):
             self.ip(name, "route add default via 10.1.0.1", "route add ::/0 via fd00:1::1")
             self.nexthops[name, 4] = (f"10.1.0.{10 + n}", "servers")
             self.nexthops[name, 6] = (f"fd00:1::{10 + n}", "servers")
-        self.named, self.off = [], set()
+        self.named, self.off, self.devices = [], set(), ["clients", "servers", "sync"]
         self.gateways = {}
         for gateway in BOTH:
             g = self.gateways[gateway] = Gateway(self, gateway)
@@ -219,10 +236,10 @@ class HaLab(Lab):
                 self.route(servers, family)
         self.gateway = "gw1"
 
-    def start(self, config2=None, **kwargs):
-        """Everything runs, and gw1 has the addresses. config2: another flowpin.conf for gw2."""
+    def start(self, config1=None, config2=None, **kwargs):
+        """Everything runs, and gw1 has the addresses. config1, config2: other flowpin.conf than the page's."""
         gw1, gw2 = (self.gateways[g] for g in BOTH)
-        gw1.start(**kwargs)
+        gw1.start(config1, **kwargs)
         if not tap.wait_until(gw1.active, 20):
             raise RuntimeError("gw1 did not become active")
         gw2.start(config2, **kwargs)
@@ -238,12 +255,12 @@ class HaLab(Lab):
     def power_off(self, gateway):
         """All its interfaces go down."""
         self.off.add(gateway)
-        self.ip(gateway, *[f"link set {dev} down" for dev in ("clients", "servers", "sync")])
+        self.ip(gateway, *[f"link set {dev} down" for dev in self.devices])
 
     def power_on(self, gateway, routes=True):
         """They come up again, and the routing daemon gives it the routes that there are now."""
         self.off.discard(gateway)
-        self.ip(gateway, *[f"link set {dev} up" for dev in ("clients", "servers", "sync")])
+        self.ip(gateway, *[f"link set {dev} up" for dev in self.devices])
         if routes:
             self.announce(self.named, [gateway])
 
