@@ -77,6 +77,9 @@ static void print_numbers(struct json_object *o)
 	if (js_int(f, "refused"))
 		printf(", %s not listed: the table is full",
 		       text_number(js_int(f, "refused"), n[0]));
+	if (js_int(f, "over_source"))
+		printf(", %s not listed: their source has its share",
+		       text_number(js_int(f, "over_source"), n[0]));
 	printf("\n  pins      room for %s", text_number(js_int(p, "max"), n[0]));
 	if (js_int(p, "lost"))
 		printf(", %s lost: the map is full", text_number(js_int(p, "lost"), n[0]));

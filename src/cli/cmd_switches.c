@@ -61,6 +61,10 @@ static void print_details(struct json_object *s)
 	}
 	print_reasons(s, "removed", "deleted so far:");
 	print_reasons(s, "rejections", "rejected so far:");
+	if (js_int(s, "over_share") || js_int(s, "yielded"))
+		printf("  %" PRId64 " wait because their source network has its share, %" PRId64
+		       " gave way to others\n",
+		       js_int(s, "over_share"), js_int(s, "yielded"));
 	if (!m)
 		return;
 	printf("  mirror: zone %" PRId64 ", %" PRId64 " of %" PRId64 " flows, %" PRId64

@@ -25,6 +25,10 @@ struct config {
 		uint32_t max_flows;	 /* 1000000 */
 		uint32_t max_pins;	 /* 1000000 */
 		uint32_t receive_buffer; /* bytes, 64 MiB: of the conntrack event socket */
+		uint32_t max_flows_per_source; /* 0: as many as there is room for */
+		uint32_t source_share; /* per cent of a switch that a source network keeps when
+					  others wait: 25; 1 .. 100 */
+		uint32_t source_prefix4, source_prefix6; /* 24, 56: what a source network is */
 	} limits;
 	struct {
 		uint32_t mark_mask;	/* 0xff000000: 4 to 8 bits in a row */

@@ -42,6 +42,11 @@ static const struct config_option options[] = {
 	{ "limits", "max-flows", config_set_size, AT(limits.max_flows), 1, 1u << 27 },
 	{ "limits", "max-pins", config_set_size, AT(limits.max_pins), 1, 1u << 27 },
 	{ "limits", "receive-buffer", config_set_size, AT(limits.receive_buffer), 4096, 1u << 30 },
+	{ "limits", "max-flows-per-source", config_set_size, AT(limits.max_flows_per_source), 0,
+	  1u << 27 },
+	{ "limits", "source-share", config_set_number, AT(limits.source_share), 1, 100 },
+	{ "limits", "source-prefix-ipv4", config_set_number, AT(limits.source_prefix4), 8, 32 },
+	{ "limits", "source-prefix-ipv6", config_set_number, AT(limits.source_prefix6), 16, 64 },
 	{ "numbers", "mark-mask", config_set_mask, AT(numbers.mark_mask) },
 	/* Tables 253 to 255 are the kernel's; table-base .. table-base + 511 are ours. */
 	{ "numbers", "table-base", config_set_number, AT(numbers.table_base), 256,

@@ -33,6 +33,9 @@ struct flow_table {
 	uint32_t free_head; /* freed entries below `used`, linked through `next` */
 	uint64_t seed[2];
 	struct flow_list lists[FLOW_LISTS];
+	struct source_share *sources; /* NULL: without a limit */
+	struct source_share_prefixes prefixes;
+	uint32_t source_max;
 };
 
 static size_t slab_bytes(const struct flow_table *t)
@@ -99,6 +102,7 @@ struct flow_table *flow_table_free(struct flow_table *t)
 		munmap(t->slab, slab_bytes(t));
 	if (t->slots)
 		munmap(t->slots, index_bytes(t));
+	source_share_free(t->sources);
 	free(t);
 	return NULL;
 }
@@ -115,7 +119,45 @@ uint32_t flow_table_capacity(const struct flow_table *t)
 
 size_t flow_table_memory(const struct flow_table *t)
 {
-	return sizeof(*t) + (size_t)t->peak * sizeof(struct flow) + index_bytes(t);
+	return sizeof(*t) + (size_t)t->peak * sizeof(struct flow) + index_bytes(t) +
+	       (t->sources ? source_share_memory(t->sources) : 0);
+}
+
+int flow_table_source_limit(struct flow_table *t, uint32_t max,
+			    struct source_share_prefixes prefixes)
+{
+	_cleanup_(source_share_freep) struct source_share *sources = NULL;
+	const struct flow *f;
+	uint32_t cursor = 0;
+	int r;
+
+	if (max > 0 && t->sources && memcmp(&t->prefixes, &prefixes, sizeof(prefixes)) == 0) {
+		t->source_max = max;
+		return 0;
+	}
+	if (max > 0) {
+		r = source_share_new(t->capacity, prefixes, t->seed, &sources);
+		if (r < 0)
+			return r;
+		while ((f = flow_table_next(t, &cursor)))
+			source_share_take(sources, &f->tuple);
+	}
+	source_share_free(t->sources);
+	t->sources = TAKE_PTR(sources);
+	t->prefixes = prefixes;
+	t->source_max = max;
+	return 0;
+}
+
+bool flow_table_source_full(const struct flow_table *t, const struct tuple *tuple)
+{
+	return t->sources && source_share_count(t->sources, source_share_find(t->sources, tuple)) >=
+				     t->source_max;
+}
+
+struct ip_prefix flow_table_source(const struct flow_table *t, const struct tuple *tuple)
+{
+	return source_share_prefix(t->sources, tuple);
 }
 
 static uint32_t tuple_hash(const struct flow_table *t, const struct tuple *tuple)
@@ -170,7 +212,11 @@ int flow_table_add(struct flow_table *t, const struct tuple *tuple, struct flow 
 	}
 	if (t->count == t->capacity)
 		return -ENOSPC;
+	if (flow_table_source_full(t, tuple))
+		return -EDQUOT;
 
+	if (t->sources)
+		source_share_take(t->sources, tuple);
 	at = slab_take(t);
 	t->slab[at] = (struct flow){ .tuple = *tuple };
 	t->slots[slot] = (struct slot){ .flow = at + 1, .hash = hash };
@@ -201,6 +247,8 @@ void flow_table_remove(struct flow_table *t, struct flow *f)
 	uint32_t link = (uint32_t)(f - t->slab) + 1;
 
 	flow_list_remove(t, f);
+	if (t->sources)
+		source_share_put(t->sources, source_share_find(t->sources, &f->tuple));
 	slot_clear(t, slot_find(t, &f->tuple, tuple_hash(t, &f->tuple)));
 	*f = (struct flow){
 		.next = t->free_head

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "netlink/tuple.h"
+#include "core/source_share.h"
 
 /* The flow table: every flow that flowpind knows, by zone and 5-tuple. Pure: no clock, no log, no
  * descriptor.
@@ -70,9 +70,18 @@ size_t flow_table_memory(const struct flow_table *t);
 /* The flow with this tuple, or NULL. */
 struct flow *flow_table_get(const struct flow_table *t, const struct tuple *tuple);
 
+/* How many flows one source network may have here; 0: as many as there is room for. Those that are
+ * there stay. Linear when it was 0 or the prefixes change. -EINVAL, -ENOMEM: nothing is changed. */
+int flow_table_source_limit(struct flow_table *t, uint32_t max,
+			    struct source_share_prefixes prefixes) _must_check_;
+/* No further flow of this tuple's source is taken. */
+bool flow_table_source_full(const struct flow_table *t, const struct tuple *tuple);
+/* The network of this tuple's source. Only under a limit. */
+struct ip_prefix flow_table_source(const struct flow_table *t, const struct tuple *tuple);
+
 /* Finds or adds: *ret_flow is the flow with this tuple. Returns 1 when it was added (all fields but
- * the tuple are zero), 0 when it stood there, -ENOSPC when the table is full, -EINVAL for a tuple
- * without family. Constant time. */
+ * the tuple are zero), 0 when it stood there, -ENOSPC when the table is full, -EDQUOT when its
+ * source network has as many as it may, -EINVAL for a tuple without family. Constant time. */
 int flow_table_add(struct flow_table *t, const struct tuple *tuple, struct flow **ret_flow)
 	_must_check_;
 

@@ -12,7 +12,8 @@ static bool options_are_sound(const struct placement_options *o)
 {
 	return o->policy <= PLACEMENT_POLICY_DRAINING && o->max_flows > 0 &&
 	       o->max_candidates >= o->max_flows && o->max_candidates <= ENTRIES_MAX &&
-	       o->weight6 >= 1 && o->weight6 <= 16 && o->hysteresis <= 1000;
+	       o->weight6 >= 1 && o->weight6 <= 16 && o->hysteresis <= 1000 &&
+	       o->source_share <= 100;
 }
 
 static void options_take(struct placement *p, const struct placement_options *o)
@@ -43,6 +44,8 @@ int placement_new(const struct placement_options *o, const uint64_t seed[2],
 	p->timed_next_ms = UINT64_MAX;
 	p->reading = 1;
 	r = placement_index_new(p);
+	if (r == 0)
+		r = placement_share_new(p);
 	if (r < 0)
 		return r;
 	*ret_placement = TAKE_PTR(p);
@@ -54,6 +57,7 @@ struct placement *placement_free(struct placement *p)
 	if (!p)
 		return NULL;
 	placement_index_free(p);
+	placement_share_free(p);
 	free(p);
 	return NULL;
 }
@@ -150,7 +154,7 @@ static struct placement_entry *place_for(struct placement *p, const struct tuple
 	uint32_t live = p->count - p->lists[SIDE_PLACE][PLACE_GONE].count;
 	struct placement_entry *oldest;
 
-	if (live >= p->options.max_candidates && !adopted)
+	if (live >= p->options.max_candidates && !adopted && !placement_share_yield_candidate(p, t))
 		return NULL;
 	if (at)
 		return at;
@@ -216,6 +220,7 @@ int placement_enter(struct placement *p, const struct tuple *t, const struct pla
 			return -ENOSPC;
 		}
 		begin(e, t->zone, f);
+		placement_share_join(p, e);
 		fresh = 1;
 		if (p->interval_ms == 0)
 			p->interval_ms = now_ms;
@@ -248,6 +253,7 @@ static void end(struct placement *p, struct placement_entry *e, enum placement_r
 		placement_unchoose(p, e, reason, now_ms);
 	else
 		placement_sort_in(p, e, now_ms);
+	placement_share_leave(p, e);
 	if (!e->exposed)
 		placement_drop(p, e);
 }

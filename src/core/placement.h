@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "netlink/tuple.h"
+#include "core/source_share.h"
 
 /* What one switch should hold, and what it says that it holds. Pure: time comes in as milliseconds
  * of clock_now_ms(), wishes come out in batches.
@@ -49,6 +49,11 @@ struct placement_options {
 	uint64_t retry_ms;   /* first back-off after a rejection, doubled up to 32 times; 0: 30 s */
 	uint64_t stuck_ms;   /* how long a flow may wait for the table's resources before that
 				counts as a rejection; 0: 10 s */
+	/* Per cent of max_flows, and of max_candidates, that one source network keeps when others
+	 * wait; 0 or 100: all. Above its share its flows come last, and the last of them give way.
+	 */
+	uint8_t source_share;
+	struct source_share_prefixes prefixes; /* Fixed by placement_new(); with a source_share */
 	uint32_t hysteresis; /* per cent by which a flow must exceed one that is in; <= 1000 */
 };
 
@@ -160,9 +165,10 @@ int placement_account(struct placement *p, const struct tuple *t, uint64_t total
 void placement_interval(struct placement *p, uint64_t now_ms);
 
 /* Chooses: fills room that there is, draining bindings' flows first, and makes room for those by
- * evicting the smallest, among equals the oldest. placement_next() calls it too. Returns the
- * milliseconds until time alone may change something, UINT64_MAX for never. Linear in what changes;
- * n log n when something is evicted. */
+ * evicting the smallest, among equals the oldest. A source network above its share gives way to
+ * flows of others first, those of its own first that were chosen last. placement_next() calls it
+ * too. Returns the milliseconds until time alone may change something, UINT64_MAX for never. Linear
+ * in what changes; n log n when something is evicted. */
 uint64_t placement_settle(struct placement *p, uint64_t now_ms);
 
 struct placement_wish {
@@ -283,6 +289,8 @@ struct placement_numbers {
 	uint64_t refused;   /* offers: no more candidates are remembered */
 	uint64_t dropped;   /* candidates: among the smallest */
 	uint64_t forgotten; /* deletions, told and never confirmed */
+	uint64_t yielded;   /* of those removed or dropped: to other source networks */
+	uint32_t over_share; /* of waiting: their source network has its share */
 	uint64_t strangers; /* observations of flows that are not known */
 };
 /* Linear. */

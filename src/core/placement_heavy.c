@@ -38,6 +38,8 @@ bool placement_takes_part(const struct placement_entry *e)
 	case PLACE_WAIT6:
 	case PLACE_DRAIN4:
 	case PLACE_DRAIN6:
+	case PLACE_LATER4:
+	case PLACE_LATER6:
 	case PLACE_IN:
 		return true;
 	case PLACE_NOWHERE:
@@ -82,6 +84,8 @@ static size_t rank(struct placement *p)
 
 		if (!e->tuple.family || !placement_takes_part(e))
 			continue;
+		if (p->share)
+			p->sources[e->source].chosen = 0;
 		p->ranks[n++] = (struct placement_rank){ .key = key_of(p, e),
 							 .entry = i,
 							 .first = e->draining };
@@ -100,27 +104,45 @@ static bool take(struct placement_room *room, const struct placement_room *limit
 	return true;
 }
 
-/* Which of the ranked ones are to be in; what is not, and is, goes out. */
+struct choice {
+	struct placement_room all, normal; /* limits */
+	struct placement_room in, in_normal;
+};
+
+static bool choose_ranked(const struct placement *p, struct choice *c,
+			  const struct placement_rank *r, uint64_t now_ms)
+{
+	const struct placement_entry *e = &p->slab[r->entry];
+	struct placement_room normal_before = c->in_normal;
+	uint32_t entries = placement_weight(p, e);
+	bool wanted = e->present || ((e->draining || r->key > 0) &&
+				     placement_door_open(p, placement_family(e), now_ms));
+
+	if (!wanted || (!e->draining && !take(&c->in_normal, &c->normal, entries)))
+		return false;
+	if (take(&c->in, &c->all, entries))
+		return true;
+	c->in_normal = normal_before;
+	return false;
+}
+
+/* Which of the ranked ones are to be in, those of a source that has its share after all others;
+ * what is not, and is, goes out. */
 static void mark_chosen(struct placement *p, size_t n, uint64_t now_ms)
 {
-	struct placement_room all, normal, in = { 0 }, in_normal = { 0 };
+	struct choice c = { 0 };
 
-	placement_limits(p, &all, &normal);
+	placement_limits(p, &c.all, &c.normal);
 	for (size_t i = 0; i < n; i++) {
-		struct placement_rank *r = &p->ranks[i];
-		struct placement_entry *e = &p->slab[r->entry];
-		struct placement_room normal_before = in_normal;
-		uint32_t entries = placement_weight(p, e);
-
-		r->chosen = e->present || ((e->draining || r->key > 0) &&
-					   placement_door_open(p, placement_family(e), now_ms));
-		if (r->chosen && !e->draining)
-			r->chosen = take(&in_normal, &normal, entries);
-		if (r->chosen && !take(&in, &all, entries)) {
-			r->chosen = false;
-			in_normal = normal_before;
-		}
+		p->ranks[i].chosen = placement_share_choose(p, &p->slab[p->ranks[i].entry]);
+		if (p->ranks[i].chosen)
+			p->ranks[i].chosen = choose_ranked(p, &c, &p->ranks[i], now_ms);
+		else
+			p->ranks[i].later = true;
 	}
+	for (size_t i = 0; i < n; i++)
+		if (p->ranks[i].later)
+			p->ranks[i].chosen = choose_ranked(p, &c, &p->ranks[i], now_ms);
 	for (size_t i = 0; i < n; i++) {
 		struct placement_entry *e = &p->slab[p->ranks[i].entry];
 

@@ -25,6 +25,8 @@ enum place_list {
 	PLACE_WAIT6,
 	PLACE_DRAIN4, /* the same, of draining bindings */
 	PLACE_DRAIN6,
+	PLACE_LATER4, /* as PLACE_WAIT4, but their source network has its share */
+	PLACE_LATER6,
 	PLACE_IN,   /* chosen: its wish is present */
 	PLACE_GONE, /* no zone knows it: kept until the switch is known to be without it */
 };
@@ -37,7 +39,7 @@ enum tell_list {
 	TELL_ADD,
 	TELL_FLIGHT, /* handed out, not done */
 };
-#define LISTS 9
+#define LISTS 11
 
 /* Links are slab indexes + 1; 0 is the end. */
 struct placement_link {
@@ -49,8 +51,37 @@ struct placement_list {
 	uint32_t first, last, count;
 };
 
+/* The entries of a source network are on one of these lists, in the order in which they came there.
+ */
+enum placement_kin {
+	KIN_NONE,
+	KIN_IN,	   /* chosen */
+	KIN_LATER, /* would be chosen if their source had not got its share */
+	KIN_REST,
+};
+#define KINS 4
+
+/* Sources above their share: of the switch, of the candidates. */
+enum placement_rich {
+	RICH_IN,
+	RICH_ALL,
+};
+#define RICHES 2
+
+/* What one source network has. Indexes of entries and sources count from 1. */
+struct placement_source {
+	struct placement_list kin[KINS];
+	uint32_t chosen; /* while the largest are chosen */
+	struct {
+		uint32_t next, prev;
+		bool on;
+	} rich[RICHES];
+};
+
 struct placement_entry {
 	struct tuple tuple;
+	uint32_t source;	   /* 0: none */
+	struct placement_link kin; /* enum placement_kin */
 	struct ip_addr nexthop;
 	bool replied, mirrored, nat, draining, dead;
 	bool present;
@@ -99,6 +130,7 @@ struct placement_rank {
 	uint64_t key;
 	uint32_t entry; /* slab index */
 	bool first;	/* before all that are not */
+	bool later;	/* its source has its share */
 	bool chosen;
 };
 
@@ -136,6 +168,11 @@ struct placement {
 	uint64_t version, serial, waiting; /* `waiting`: serial not done, 0 none */
 	uint32_t reading;
 	uint64_t unreadable_ms;
+
+	struct source_share *share; /* NULL: one source may have all */
+	struct placement_source *sources;
+	uint32_t share_max[RICHES]; /* how many flows a share is */
+	uint32_t rich[RICHES];	    /* the first source above it */
 
 	struct placement_numbers totals; /* only what counts up */
 };
@@ -187,6 +224,25 @@ bool placement_fits(const struct placement *p, const struct placement_entry *e, 
 /* Flows and entries that there is room for: all of it, and without the reserve. */
 void placement_limits(const struct placement *p, struct placement_room *ret_all,
 		      struct placement_room *ret_normal);
+
+/* placement_share.c: what one source network may have while others wait. */
+int placement_share_new(struct placement *p) _must_check_;
+void placement_share_free(struct placement *p);
+/* Somebody knows e now; nobody does any more; it is on another list of its place. */
+void placement_share_join(struct placement *p, struct placement_entry *e);
+void placement_share_leave(struct placement *p, struct placement_entry *e);
+void placement_share_moved(struct placement *p, struct placement_entry *e, uint64_t now_ms);
+/* Its source has its share of the switch. */
+bool placement_share_used_up(const struct placement *p, const struct placement_entry *e);
+/* The same while the largest are chosen: counts e in, unless its source has its share by now. */
+bool placement_share_choose(struct placement *p, const struct placement_entry *e);
+/* Takes the flow out that a source above its share got last, in favour of `of` (NULL: of nobody,
+ * and only where others hold flows too). False: there is none. */
+bool placement_share_yield(struct placement *p, const struct placement_entry *of, uint64_t now_ms);
+/* Forgets a candidate of a source above its share, in favour of this tuple. */
+bool placement_share_yield_candidate(struct placement *p, const struct tuple *t);
+/* The room or the options may have changed. Linear when they did. */
+void placement_share_measure(struct placement *p, uint64_t now_ms);
 
 /* placement_heavy.c: it is in, or waits for room. */
 bool placement_takes_part(const struct placement_entry *e);

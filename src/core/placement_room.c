@@ -34,7 +34,7 @@ static bool somebody_waits(const struct placement *p)
 	const struct placement_list *l = p->lists[SIDE_PLACE];
 
 	return l[PLACE_WAIT4].count || l[PLACE_WAIT6].count || l[PLACE_DRAIN4].count ||
-	       l[PLACE_DRAIN6].count;
+	       l[PLACE_DRAIN6].count || l[PLACE_LATER4].count || l[PLACE_LATER6].count;
 }
 
 uint64_t placement_ceiling_probe(struct placement *p, uint64_t now_ms)

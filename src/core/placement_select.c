@@ -102,6 +102,8 @@ static enum place_list place_of(const struct placement *p, struct placement_entr
 		return PLACE_TIMED;
 	if (e->draining)
 		return placement_family(e) ? PLACE_DRAIN6 : PLACE_DRAIN4;
+	if (placement_share_used_up(p, e))
+		return placement_family(e) ? PLACE_LATER6 : PLACE_LATER4;
 	return placement_family(e) ? PLACE_WAIT6 : PLACE_WAIT4;
 }
 
@@ -115,6 +117,7 @@ void placement_sort_in(struct placement *p, struct placement_entry *e, uint64_t 
 		return;
 	e->queued = ++p->queued;
 	placement_list_move(p, SIDE_PLACE, (uint8_t)list, e);
+	placement_share_moved(p, e, now_ms);
 }
 
 void placement_choose(struct placement *p, struct placement_entry *e, enum placement_reason reason,
@@ -182,6 +185,9 @@ static void evict(struct placement *p, const struct placement_room *all,
 {
 	size_t n = 0;
 
+	while (over(&p->in, all) || over(&p->in_normal, normal))
+		if (!placement_share_yield(p, NULL, now_ms))
+			break;
 	for (struct placement_entry *e = placement_list_first(p, SIDE_PLACE, PLACE_IN); e;
 	     e = placement_list_next(p, SIDE_PLACE, e))
 		p->ranks[n++] = (struct placement_rank){ .key = e->rate,
@@ -255,6 +261,25 @@ static void fill(struct placement *p, enum place_list list4, enum place_list lis
 		placement_choose(p, e, PLACEMENT_PLACED, now_ms);
 }
 
+/* Those of sources below their share, for which others give way, and then the rest. */
+static void fill_fairly(struct placement *p, uint64_t now_ms)
+{
+	struct placement_entry *e;
+
+	while ((e = longest_waiting(p, PLACE_WAIT4, PLACE_WAIT6, now_ms))) {
+		if (placement_share_used_up(p, e)) {
+			placement_sort_in(p, e, now_ms); /* since it began to wait */
+			continue;
+		}
+		while (!placement_fits(p, e, now_ms) && placement_share_yield(p, e, now_ms))
+			;
+		if (!placement_fits(p, e, now_ms))
+			return;
+		placement_choose(p, e, PLACEMENT_PLACED, now_ms);
+	}
+	fill(p, PLACE_LATER4, PLACE_LATER6, now_ms);
+}
+
 static void timed_pass(struct placement *p, uint64_t now_ms)
 {
 	struct placement_entry *e, *next;
@@ -286,10 +311,11 @@ uint64_t placement_settle(struct placement *p, uint64_t now_ms)
 
 	timed_pass(p, now_ms);
 	wait = placement_ceiling_probe(p, now_ms);
+	placement_share_measure(p, now_ms);
 	make_room(p, now_ms);
 	fill(p, PLACE_DRAIN4, PLACE_DRAIN6, now_ms);
 	if (p->options.policy != PLACEMENT_POLICY_HEAVY)
-		fill(p, PLACE_WAIT4, PLACE_WAIT6, now_ms);
+		fill_fairly(p, now_ms);
 	doors = door_wait(p, now_ms);
 	if (doors < wait)
 		wait = doors;

@@ -85,6 +85,8 @@ void placement_numbers(const struct placement *p, struct placement_numbers *ret_
 	placement_limits(p, &all, &normal);
 	n.entries = p->in.entries;
 	n.room = all.entries == UNLIMITED ? 0 : all.entries;
+	n.over_share =
+		p->lists[SIDE_PLACE][PLACE_LATER4].count + p->lists[SIDE_PLACE][PLACE_LATER6].count;
 	for (uint32_t i = 0; i < p->used; i++)
 		if (p->slab[i].tuple.family)
 			count(&p->slab[i], &n);

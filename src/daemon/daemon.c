@@ -30,6 +30,12 @@ struct registry_limits daemon_limits(const struct config *c)
 	};
 }
 
+struct source_share_prefixes daemon_source_prefixes(const struct config *c)
+{
+	return (struct source_share_prefixes){ .len4 = (uint8_t)c->limits.source_prefix4,
+					       .len6 = (uint8_t)c->limits.source_prefix6 };
+}
+
 void daemon_quit(struct daemon *d, int exit_code)
 {
 	/* A moment for the last replies to leave. */
@@ -181,6 +187,9 @@ static int model_new(struct daemon *d, struct err *e)
 		r = registry_new(&limits, &d->registry);
 	if (r == 0)
 		r = flow_table_new(d->config->limits.max_flows, seed, &d->flows);
+	if (r == 0)
+		r = flow_table_source_limit(d->flows, d->config->limits.max_flows_per_source,
+					    daemon_source_prefixes(d->config));
 	return r < 0 ? err_set(e, r, "the model cannot be made: %s", strerror(-r)) : 0;
 }
 
@@ -313,8 +322,8 @@ static void stop(struct daemon *d)
 
 static void limits_init(struct daemon *d)
 {
-	struct log_limit *each_minute[] = { &d->limit_full, &d->limit_decode, &d->limit_kernel,
-					    &d->limit_lost };
+	struct log_limit *each_minute[] = { &d->limit_full, &d->limit_source, &d->limit_decode,
+					    &d->limit_kernel, &d->limit_lost };
 	struct log_limit *each_second[] = { &d->limit_overrun, &d->limit_repair[REPAIR_RULESET],
 					    &d->limit_repair[REPAIR_POLICY] };
 

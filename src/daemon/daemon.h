@@ -87,6 +87,7 @@ struct stats {
 	uint64_t events_received, events_new, events_update, events_destroy;
 	uint64_t overruns, resyncs, undecodable;
 	uint64_t flows_refused, flows_unpinned;
+	uint64_t flows_over_source; /* max-flows-per-source */
 	uint64_t ruleset_changes, policy_changes;
 	uint64_t repairs_ruleset, repairs_policy;
 	uint32_t policy_failed;
@@ -153,8 +154,8 @@ struct daemon {
 	} still[256]; /* chain counters of bindings that may be retired */
 	uint64_t counters_read_ms;
 	uint64_t evict_ms; /* drain.c: not before */
-	struct log_limit limit_full, limit_decode, limit_overrun, limit_repair[2], limit_kernel,
-		limit_lost;
+	struct log_limit limit_full, limit_source, limit_decode, limit_overrun, limit_repair[2],
+		limit_kernel, limit_lost;
 
 	struct stats stats;
 	struct control_server *server;
@@ -182,6 +183,7 @@ static inline uint8_t id_of(const struct daemon *d, uint32_t mark)
  * Returns an exit code. */
 int daemon_run(const struct daemon_options *options, struct config *config);
 struct registry_limits daemon_limits(const struct config *c);
+struct source_share_prefixes daemon_source_prefixes(const struct config *c);
 void daemon_lost_pins_look(struct daemon *d); /* logs once when the pin map is full */
 /* Ends the loop with this exit code. */
 /* The group of admin-group. -ENOENT: there is no such group. */

@@ -63,24 +63,43 @@ static uint8_t flags_of(const struct ct_entry *entry, uint8_t before)
 	return flags;
 }
 
+static void not_listed(struct daemon *d, const struct tuple *t, uint8_t id, int r, uint64_t now_ms)
+{
+	char net[IP_PREFIX_TEXT];
+	struct ip_prefix prefix;
+	uint32_t dropped;
+
+	d->id_unlisted[id] = true;
+	if (r != -EDQUOT) {
+		d->stats.flows_refused++;
+		if (log_limit_pass(&d->limit_full, now_ms, &dropped))
+			log_warning("the flow table is full (%u flows): flows are pinned by the "
+				    "kernel, but not listed",
+				    flow_table_capacity(d->flows));
+		return;
+	}
+	d->stats.flows_over_source++;
+	if (!log_limit_pass(&d->limit_source, now_ms, &dropped))
+		return;
+	prefix = flow_table_source(d->flows, t);
+	log_warning("%s has %u flows (max-flows-per-source): further ones are pinned by the "
+		    "kernel, but not listed (%llu so far, of all sources)",
+		    ip_prefix_format(&prefix, net), d->config->limits.max_flows_per_source,
+		    (unsigned long long)d->stats.flows_over_source);
+}
+
 static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, uint64_t now_ms)
 {
 	static const uint8_t sources[] = { [CT_EVENT_NEW] = FLOW_SOURCE_NEW,
 					   [CT_EVENT_UPDATE] = FLOW_SOURCE_UPDATE,
 					   [CT_EVENT_DESTROY] = FLOW_SOURCE_UPDATE,
 					   [CT_EVENT_DUMP] = FLOW_SOURCE_DUMP };
-	uint32_t dropped;
 	struct flow *f;
 	int r;
 
 	r = flow_table_add(d->flows, &entry->tuple, &f);
 	if (r < 0) {
-		d->stats.flows_refused++;
-		d->id_unlisted[id] = true;
-		if (log_limit_pass(&d->limit_full, now_ms, &dropped))
-			log_warning("the flow table is full (%u flows): flows are pinned by the "
-				    "kernel, but not listed",
-				    flow_table_capacity(d->flows));
+		not_listed(d, &entry->tuple, id, r, now_ms);
 		return;
 	}
 	if (r == 0 && (f->flags & FLOW_GRAVE)) {

@@ -311,6 +311,12 @@ static void check_counts(struct look *look)
 		     "the pin map was full %llu times: such flows hold by their conntrack entry "
 		     "only",
 		     (unsigned long long)d->stats.lost_pins);
+	if (d->stats.flows_over_source)
+		warn(look, "source-full",
+		     "see who it is, or raise limits { max-flows-per-source = ... } and reload",
+		     "source networks have more flows than they may %llu times: such flows are "
+		     "pinned, but not listed",
+		     (unsigned long long)d->stats.flows_over_source);
 	if (d->stats.flows_refused)
 		warn(look, "flows-full",
 		     "raise limits { max-flows = ... } in flowpin.conf and restart flowpind",

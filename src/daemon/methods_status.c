@@ -207,8 +207,9 @@ static void add_counts(struct daemon *d, struct json_object *o)
 					   { "tracked", all - one_way },
 					   { "one_way", one_way },
 					   { "refused", s->flows_refused },
+					   { "over_source", s->flows_over_source },
 					   { "memory", flow_table_memory(d->flows) } },
-			6));
+			7));
 	json_object_object_add(o, "pins",
 			       numbers((struct number[]){ { "max", d->config->limits.max_pins },
 							  { "lost", s->lost_pins } },

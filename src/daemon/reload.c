@@ -124,6 +124,9 @@ static void keep_capacity(struct daemon *d, struct config *new)
 		log_warning("max-flows stays at %u until flowpind is started anew",
 			    d->config->limits.max_flows);
 	new->limits.max_flows = d->config->limits.max_flows;
+	if (flow_table_source_limit(d->flows, new->limits.max_flows_per_source,
+				    daemon_source_prefixes(new)) < 0)
+		log_warning("max-flows-per-source stays as it was: out of memory");
 }
 
 static int take_over(struct daemon *d, struct config **config, struct err *e)

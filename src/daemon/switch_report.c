@@ -125,6 +125,8 @@ static void add_numbers(struct json_object *o, const struct switch_state *s)
 	add_int(o, "deleting", n.deleting);
 	add_int(o, "candidates", n.candidates);
 	add_int(o, "max_flows", s->config->max_flows);
+	add_int(o, "over_share", n.over_share);
+	add_int(o, "yielded", n.yielded);
 	add_int(o, "conflicts", n.conflicts);
 	add_int(o, "refused", n.refused);
 	add_int(o, "left_alone", s->left_alone);

@@ -68,6 +68,8 @@ static struct placement_options options_of(const struct daemon *d, const struct 
 					   .weight6 = (uint8_t)c->ipv6_entries,
 					   .min_age_ms = c->min_age_ms,
 					   .idle_timeout_ms = c->idle_timeout_ms,
+					   .source_share = (uint8_t)d->config->limits.source_share,
+					   .prefixes = daemon_source_prefixes(d->config),
 					   .hysteresis = 20 };
 }
 

@@ -62,7 +62,14 @@ static const struct {
 	{ S "state-dir = /x\nstate-dir = /x", "f:3: 'state-dir' is given twice" },
 	{ S "limits = 5", "f:2: section 'limits' must go on with '{'" },
 	{ S "limits { max-flow = 5 }", "f:2: 'max-flow' is not known in section 'limits' (there "
-				       "are: max-flows, max-pins, receive-buffer)" },
+				       "are: max-flows, max-pins, receive-buffer, "
+				       "max-flows-per-source, source-share, source-prefix-ipv4, "
+				       "source-prefix-ipv6)" },
+	{ S "limits { source-share = 0 }", "f:2: source-share: '0' is out of range (1 to 100)" },
+	{ S "limits { source-prefix-ipv4 = 33 }",
+	  "f:2: source-prefix-ipv4: '33' is out of range (8 to 32)" },
+	{ S "limits { source-prefix-ipv6 = 65 }",
+	  "f:2: source-prefix-ipv6: '65' is out of range (16 to 64)" },
 	{ S "limits { }\nlimits { }", "f:3: section 'limits' is there twice" },
 	{ S "limits { max-flows = 1M }\nlimits { max-flows = 2M }",
 	  "f:3: 'max-flows' is given twice" },
@@ -204,7 +211,9 @@ static const char full[] =
 	"service d-n_s2 { prefix = \"1.1.1.0/24\" protocol = {udp, sctp} port=53 }\n"
 	"liveness { probe-interval = 500ms  dead-after = 5  outage-window = 6s  outage-hold = 31s "
 	"carrier-hold = 0 }\n"
-	"limits   { max-flows = 2M  max-pins = 100k receive-buffer = 64k }\n"
+	"limits   { max-flows = 2M  max-pins = 100k receive-buffer = 64k\n"
+	"  max-flows-per-source = 10k source-share = 30 source-prefix-ipv4 = 16\n"
+	"  source-prefix-ipv6 = 48 }\n"
 	"numbers  { mark-mask = 0x00ff0000  table-base = 1000  rule-priority = 500 }\n"
 	"control { admin-group = wheel max-clients = 10 max-clients-per-uid = 2 }\n"
 	"state-dir = \"/srv/flow//pin\"";
@@ -219,6 +228,10 @@ static void assert_numbers(const struct config *c)
 	assert_int_equal(c->limits.max_flows, 2000000);
 	assert_int_equal(c->limits.max_pins, 100000);
 	assert_int_equal(c->limits.receive_buffer, 64000);
+	assert_int_equal(c->limits.max_flows_per_source, 10000);
+	assert_int_equal(c->limits.source_share, 30);
+	assert_int_equal(c->limits.source_prefix4, 16);
+	assert_int_equal(c->limits.source_prefix6, 48);
 	assert_int_equal(c->numbers.mark_mask, 0x00ff0000);
 	assert_int_equal(c->numbers.table_base, 1000);
 	assert_int_equal(c->numbers.rule_priority, 500);
@@ -280,6 +293,10 @@ static void test_defaults(void **state _unused_)
 	assert_int_equal(s->drain_timeout_s, 0);
 	assert_int_equal(c->liveness.probe_interval_ms, 1000);
 	assert_int_equal(c->limits.receive_buffer, 64 << 20);
+	assert_int_equal(c->limits.max_flows_per_source, 0);
+	assert_int_equal(c->limits.source_share, 25);
+	assert_int_equal(c->limits.source_prefix4, 24);
+	assert_int_equal(c->limits.source_prefix6, 56);
 	assert_int_equal(c->numbers.mark_mask, 0xff000000);
 	assert_int_equal(c->numbers.table_base, 17000);
 	assert_string_equal(c->control.admin_group, "");
