@@ -248,6 +248,7 @@ struct placement_view {
 	bool present;  /* desired */
 	bool dirty;    /* its wish is not told yet */
 	bool adopted;  /* it was found in the switch */
+	bool expired;  /* it left the switch by its own timeout, since state_ms: placement_renew() */
 	bool conflict; /* another zone, or the switch, had another nexthop for it */
 	bool draining;
 	bool waiting; /* not desired only because there is no room, or not yet */
@@ -267,11 +268,17 @@ int placement_get(const struct placement *p, const struct tuple *t,
 bool placement_walk(const struct placement *p, uint32_t *cursor, struct placement_view *ret_view);
 
 /* Calls `idle` for each flow in the switch of which no counter has moved for the idle timeout, as
- * far as they were read all the time, and `alive` for each of which one moved since the last call:
- * its conntrack entry and pin are to be refreshed. The callbacks may withdraw flows. Linear. */
+ * far as they were read all the time, and for each that left the switch by its own timeout
+ * (expired); `alive` for each of which a counter moved since the last call: its conntrack entry and
+ * pin are to be refreshed. A counter that began anew proves nothing: the timeout is counted from
+ * there. The callbacks may withdraw and renew flows. Linear. */
 typedef void placement_life_fn(const struct placement_view *v, void *arg);
 void placement_idle(struct placement *p, uint64_t now_ms, placement_life_fn *idle,
 		    placement_life_fn *alive, void *arg);
+
+/* Somebody else than the switch sees a flow alive that was called idle: an expired one is wished for
+ * again, another is not called idle again before a quarter of the idle timeout has passed. */
+void placement_renew(struct placement *p, const struct tuple *t, uint64_t now_ms);
 
 struct placement_numbers {
 	uint32_t candidates; /* flows that somebody knows: desired + rejected + not_placed */

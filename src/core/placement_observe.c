@@ -22,15 +22,16 @@ static uint64_t grown(uint64_t before, uint64_t now)
 	return now >= before ? now - before : now;
 }
 
-/* Counters only grow, so one that stands still proves silence, also over a gap; and one that began
- * anew and stands at zero goes on being silent. But after a long gap nobody's end is judged by the
- * first reading. */
+/* Counters only grow, so one that stands still proves silence, also over a gap. But what passed
+ * between the last reading of a counter and its new beginning was never counted, and after a long
+ * gap nobody's end is judged by the first reading. */
 static void counters_take(struct placement *p, struct placement_entry *e,
 			  const struct placement_observation *o, uint64_t now_ms)
 {
 	uint64_t gap_ms = p->options.idle_timeout_ms;
 	bool based = e->read || e->from_zero;
 	bool moved = o->packets != e->packets || o->bytes != e->bytes;
+	bool anew = o->packets < e->packets || o->bytes < e->bytes;
 
 	if (based)
 		e->fresh_bytes += grown(e->bytes, o->bytes);
@@ -38,7 +39,7 @@ static void counters_take(struct placement *p, struct placement_entry *e,
 	if (based && moved && o->packets > 0) {
 		e->alive = true;
 		e->moved_ms = now_ms;
-	} else if (e->read && since_ms(e->read_ms, now_ms) > gap_ms) {
+	} else if (e->read && (anew || since_ms(e->read_ms, now_ms) > gap_ms)) {
 		e->moved_ms = now_ms;
 	}
 	e->packets = o->packets;
@@ -137,6 +138,7 @@ int placement_observe(struct placement *p, const struct tuple *t,
 		counters_take(p, e, o, now_ms);
 	if (o->version == 0 || o->version != e->version || o->state == PLACEMENT_STATE_UNKNOWN)
 		return 0;
+	e->expired = !there && e->present;
 	if (!there)
 		placement_wish_absent(p, e, now_ms);
 	else if (e->present)
@@ -192,15 +194,36 @@ int placement_account(struct placement *p, const struct tuple *t, uint64_t total
 	return 0;
 }
 
-static bool is_idle(const struct placement *p, const struct placement_entry *e)
+static bool is_idle(const struct placement *p, const struct placement_entry *e, uint64_t now_ms)
 {
 	uint64_t from = e->moved_ms > p->unreadable_ms ? e->moved_ms : p->unreadable_ms;
 
+	if (e->renewed_ms && since_ms(e->renewed_ms, now_ms) < p->options.idle_timeout_ms / 4)
+		return false;
 	return p->options.idle_timeout_ms && e->read &&
 	       since_ms(from, e->read_ms) >= p->options.idle_timeout_ms;
 }
 
-void placement_idle(struct placement *p, uint64_t now_ms _unused_, placement_life_fn *idle,
+void placement_renew(struct placement *p, const struct tuple *t, uint64_t now_ms)
+{
+	struct placement_entry *e = placement_find(p, t);
+
+	if (!e)
+		return;
+	e->renewed_ms = now_ms;
+	if (!e->expired)
+		return;
+	e->packets = e->bytes = 0; /* as it will begin anew */
+	placement_state_set(p, e, PLACEMENT_STATE_UNKNOWN, now_ms);
+	placement_wish_changed(p, e, PLACEMENT_PLACED);
+}
+
+static bool is_there(const struct placement_entry *e)
+{
+	return e->state == PLACEMENT_STATE_PROGRAMMED || e->state == PLACEMENT_STATE_ADOPTED;
+}
+
+void placement_idle(struct placement *p, uint64_t now_ms, placement_life_fn *idle,
 		    placement_life_fn *alive, void *arg)
 {
 	struct placement_view view;
@@ -208,14 +231,13 @@ void placement_idle(struct placement *p, uint64_t now_ms _unused_, placement_lif
 	for (uint32_t i = 0; i < p->used; i++) {
 		struct placement_entry *e = &p->slab[i];
 
-		if (!e->tuple.family || !e->present ||
-		    (e->state != PLACEMENT_STATE_PROGRAMMED && e->state != PLACEMENT_STATE_ADOPTED))
+		if (!e->tuple.family || !e->present || (!e->expired && !is_there(e)))
 			continue;
 		if (e->alive) {
 			e->alive = false;
 			placement_view_of(e, &view);
 			alive(&view, arg);
-		} else if (is_idle(p, e)) {
+		} else if (e->expired || is_idle(p, e, now_ms)) {
 			placement_view_of(e, &view);
 			idle(&view, arg);
 		}

@@ -18,6 +18,7 @@ void placement_view_of(const struct placement_entry *e, struct placement_view *r
 		.present = e->present,
 		.dirty = is_dirty(e),
 		.adopted = e->adopted,
+		.expired = e->expired,
 		.conflict = e->conflict,
 		.draining = e->draining,
 		.waiting = !e->present && e->n_zones > 0 && placement_takes_part(e),

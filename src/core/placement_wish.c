@@ -37,7 +37,7 @@ void placement_wish_changed(struct placement *p, struct placement_entry *e,
 {
 	e->version = ++p->version;
 	e->reason = (uint8_t)reason;
-	e->told = false;
+	e->told = e->expired = false;
 	placement_list_move(p, SIDE_TELL,
 			    snapshot_comes_by(p, e) ? TELL_NOTHING : tell_list_of(e, reason), e);
 }

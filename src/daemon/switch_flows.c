@@ -3,13 +3,9 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/conntrack.h"
 #include "daemon/switches.h"
 
 /* Between the flow table and what each switch should hold. */
-
-#define LIFE_EVERY_MS 1000
-#define IDLE_AT_ONCE  4096
 
 const struct binding *switch_binding(const struct daemon *d, const char *service,
 				     const struct ip_addr *gateway)
@@ -316,119 +312,4 @@ void switch_adopt(struct switch_state *s, const struct tuple *t,
 		s->left_alone++;
 	switches_flow(s->d, f, now_ms);
 	switches_soon(s->d);
-}
-
-/* --- life */
-
-struct life {
-	struct switch_state *s;
-	uint64_t now_ms;
-	struct tuple_list idle;
-};
-
-static void flow_alive(struct daemon *d, struct flow *f, uint64_t now_ms)
-{
-	const struct binding *b = registry_binding(d->registry, f->binding);
-	const struct service *service = mirror_service(d, &f->tuple);
-	struct switch_state *from = switch_of(d, f);
-	struct tuple plain = f->tuple;
-
-	if (!service)
-		return;
-	if (from && from->mirror && f->slot)
-		mirror_alive(from->mirror, f, now_ms);
-	else if (f->tuple.proto != IPPROTO_TCP && (f->flags & FLOW_CT))
-		entry_write(d, ENTRY_TOUCH, &f->tuple, 0, service->idle_timeout_s);
-	plain.zone = 0;
-	if (b)
-		pin_write(d, &plain, b->id, service->idle_timeout_s);
-}
-
-static void on_alive(const struct placement_view *v, void *arg)
-{
-	struct life *l = arg;
-
-	for (size_t i = 0; i < v->n_zones; i++) {
-		struct tuple t = v->tuple;
-		struct flow *f;
-
-		t.zone = v->zones[i];
-		f = flow_table_get(l->s->d->flows, &t);
-		if (f && !(f->flags & FLOW_GRAVE))
-			flow_alive(l->s->d, f, l->now_ms);
-	}
-}
-
-static void on_idle(const struct placement_view *v, void *arg)
-{
-	struct life *l = arg;
-
-	tuple_list_add(&l->idle, &v->tuple, IDLE_AT_ONCE);
-}
-
-/* Every zone's flow of this tuple ends, with its entry and its pin. */
-static void end_everywhere(struct switch_state *s, const struct tuple *t, uint64_t now_ms)
-{
-	struct placement_view v;
-	uint16_t zones[8];
-	size_t n = 0;
-
-	if (placement_get(s->placement, t, &v) < 0)
-		return;
-	for (; n < v.n_zones && n < ARRAY_SIZE(zones); n++)
-		zones[n] = v.zones[n];
-	for (size_t i = 0; i < n; i++) {
-		struct tuple zoned = *t;
-		struct flow *f;
-
-		zoned.zone = zones[i];
-		f = flow_table_get(s->d->flows, &zoned);
-		if (f && !(f->flags & FLOW_GRAVE)) {
-			if (!f->slot) {
-				entry_write(s->d, ENTRY_DELETE, &f->tuple, 0, 0);
-				pin_write(s->d, t, 0, 0);
-			}
-			flows_end(s->d, f, "end");
-		}
-		placement_withdraw(s->placement, &zoned, PLACEMENT_ENDED, now_ms);
-	}
-}
-
-/* The pin tells whether the gateway still sees packets of a flow that the switch has none of. */
-static void idle_end(struct switch_state *s, const struct tuple_list *idle, uint64_t now_ms)
-{
-	_cleanup_(freep) uint8_t *ids = calloc(idle->n, 1);
-
-	if (!ids || ruleset_pins_get(s->d->ruleset, idle->list, idle->n, ids, NULL) < 0)
-		return;
-	for (size_t i = 0; i < idle->n; i++)
-		if (ids[i] == 0)
-			end_everywhere(s, &idle->list[i], now_ms);
-}
-
-void switch_expired(struct switch_state *s, const struct tuple *t, uint64_t now_ms)
-{
-	struct placement_view v;
-	struct flow *f = flow_table_get(s->d->flows, t);
-
-	if (placement_get(s->placement, t, &v) < 0 || !v.present)
-		return;
-	if (f && (f->flags & FLOW_CT)) /* the gateway carries it: it only leaves the switch */
-		placement_withdraw(s->placement, t, PLACEMENT_ENDED, now_ms);
-	else
-		end_everywhere(s, t, now_ms);
-	switches_soon(s->d);
-}
-
-void switch_life(struct switch_state *s, uint64_t now_ms)
-{
-	struct life l = { .s = s, .now_ms = now_ms };
-
-	if (now_ms - s->life_ms < LIFE_EVERY_MS)
-		return;
-	s->life_ms = now_ms;
-	placement_idle(s->placement, now_ms, on_idle, on_alive, &l);
-	if (l.idle.n)
-		idle_end(s, &l.idle, now_ms);
-	tuple_list_clear(&l.idle);
 }

@@ -265,10 +265,6 @@ static int observe(struct switch_state *s, struct json_object *o, uint64_t now_m
 	}
 	if (placement_observe(s->placement, &t, &ob, now_ms) == 1)
 		switch_adopt(s, &t, &ob, now_ms);
-	else if (ob.state == PLACEMENT_STATE_ABSENT && ob.version &&
-		 placement_get(s->placement, &t, &v) == 0 && v.present && v.version == ob.version &&
-		 s->config->expiry == SWITCH_EXPIRY_SWITCH)
-		switch_expired(s, &t, now_ms);
 	return 0;
 }
 

@@ -136,15 +136,16 @@ struct switch_state *switch_of(const struct daemon *d,
 
 /* switch_flows.c */
 void switch_offer_all(struct switch_state *s, uint64_t now_ms);
-void switch_life(struct switch_state *s, uint64_t now_ms);
 /* Found in the switch, and not known here: adopted, or left alone. */
 void switch_adopt(struct switch_state *s, const struct tuple *t,
 		  const struct placement_observation *o, uint64_t now_ms);
-void switch_expired(struct switch_state *s, const struct tuple *t,
-		    uint64_t now_ms); /* it ended by its timeout there */
 /* The binding of this service whose gateway has this address, NULL. */
 const struct binding *switch_binding(const struct daemon *d, const char *service,
 				     const struct ip_addr *gateway);
+
+/* switch_life.c */
+/* Refreshes what is alive in the switch, and ends what nobody sees packets of. */
+void switch_life(struct switch_state *s, uint64_t now_ms);
 
 /* switch_nexthops.c */
 struct switch_nexthop *switch_nexthop_find(const struct switch_state *s,

@@ -47,6 +47,7 @@ struct life {
 	uint32_t idle, alive;
 	struct placement *p;
 	uint64_t now_ms;
+	bool keep; /* idle ones are left to the caller */
 };
 
 static void on_idle(const struct placement_view *v, void *arg)
@@ -55,6 +56,8 @@ static void on_idle(const struct placement_view *v, void *arg)
 	struct tuple t = v->tuple;
 
 	l->idle++;
+	if (l->keep)
+		return;
 	t.zone = v->zones[0];
 	placement_withdraw(l->p, &t, PLACEMENT_ENDED, l->now_ms);
 }
@@ -152,17 +155,67 @@ static void test_life_without_counters(void **state)
 		assert_int_equal(placement_account(p, &t, s, s * SECOND), 0);
 		assert_int_equal(life_at(p, s * SECOND).idle, 0);
 	}
-	/* The switch let a silent flow go, and flowpin-eapi put it in again: its counter began anew
-	 * at zero, and it is still silent. */
+	/* The switch was restarted, and its counter began anew at zero: what it counted last was
+	 * never read, so silence is proved from there on. */
 	assert_int_equal(observe_counters(p, t, 100, 100, 2000 * SECOND), 0);
-	for (uint64_t s = 2010; s < 2300; s += 10) {
+	for (uint64_t s = 2010; s < 2500; s += 10) {
 		assert_int_equal(
 			observe_counters(p, t, s < 2200 ? 100 : 0, s < 2200 ? 100 : 0, s * SECOND),
 			0);
 		assert_int_equal(life_at(p, s * SECOND).idle, 0);
 	}
-	assert_int_equal(observe_counters(p, t, 0, 0, 2300 * SECOND), 0);
-	assert_int_equal(life_at(p, 2300 * SECOND).idle, 1);
+	assert_int_equal(observe_counters(p, t, 0, 0, 2500 * SECOND), 0);
+	assert_int_equal(life_at(p, 2500 * SECOND).idle, 1);
+}
+
+static void say_absent(struct placement *p, struct tuple t, uint64_t now_ms)
+{
+	assert_int_equal(
+		observe(p, t, PLACEMENT_STATE_ABSENT, PLACEMENT_CLASS_NONE, now_ms), 0);
+}
+
+/* One that the switch let go by itself is told as idle until somebody judges it. */
+static void test_expired(void **state)
+{
+	struct placement_options o = options_of(PLACEMENT_POLICY_ALL, 10);
+	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+	struct tuple t = flow_number(0);
+	uint64_t version;
+	struct life l = { .p = p, .keep = true };
+
+	(void)state;
+	placement_attach(p);
+	offer_range(p, 0, 1, 0);
+	tell_all(p, 0);
+	assert_int_equal(observe_counters(p, t, 7, 700, SECOND), 0);
+	assert_int_equal(observe_counters(p, t, 7, 700, 290 * SECOND), 0);
+	say_absent(p, t, 301 * SECOND);
+	assert_true(is_in(p, t) && view_of(p, t).expired);
+	version = view_of(p, t).version;
+	placement_idle(p, 302 * SECOND, on_idle, on_alive, &l);
+	assert_int_equal(l.alive, 1);
+	placement_idle(p, 302 * SECOND, on_idle, on_alive, &l);
+	assert_int_equal(l.idle, 1);
+	/* Alive elsewhere: a new wish, and nothing of the old entry's counter. */
+	placement_renew(p, &t, 302 * SECOND);
+	assert_false(view_of(p, t).expired);
+	assert_true(view_of(p, t).version > version && view_of(p, t).dirty);
+	l.idle = 0;
+	placement_idle(p, 303 * SECOND, on_idle, on_alive, &l);
+	assert_int_equal(l.idle, 0);
+	tell_all(p, 303 * SECOND);
+	assert_int_equal(observe_counters(p, t, 0, 0, 304 * SECOND), 0);
+	placement_idle(p, 304 * SECOND, on_idle, on_alive, &l);
+	assert_int_equal(l.idle, 0);
+	/* Judged again after a quarter of the timeout, since no counter moved. */
+	assert_int_equal(observe_counters(p, t, 0, 0, 378 * SECOND), 0);
+	placement_idle(p, 378 * SECOND, on_idle, on_alive, &l);
+	assert_int_equal(l.idle, 1);
+	/* Absent for another reason is not expired. */
+	placement_observe_full_end(p, 379 * SECOND);
+	placement_observe_full_end(p, 380 * SECOND);
+	assert_int_equal(view_of(p, t).state, PLACEMENT_STATE_ABSENT);
+	assert_false(view_of(p, t).expired);
 }
 
 int main(void)
@@ -171,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_full_reading),
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_life_without_counters),
+		cmocka_unit_test(test_expired),
 	};
 
 	return cmocka_run_group_tests_name("placement, life", tests, NULL, NULL);
