@@ -13,6 +13,7 @@ static const struct switch_config defaults = {
 	.api_version = "1",
 	.connect_timeout_ms = 5000,
 	.request_timeout_ms = 30000,
+	.login_retry_ms = 60000,
 	.answer_max = 4 * 1024 * 1024,
 	.max_flows = 1000,
 	.min_age_ms = 5000,
@@ -32,6 +33,7 @@ static const struct switch_config defaults = {
 	.batch_flows = 20,
 	.batch_commands = 500,
 	.attempts = 3,
+	.room_retry_ms = 15000,
 	.status = SWITCH_STATUS_BOTH,
 	/* Looked for in this order: inactive, rejected, pending, programmed. */
 	.status_inactive = { .n = 1, .line = { "not programmed" } },

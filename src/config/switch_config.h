@@ -88,6 +88,7 @@ struct switch_config {
 	bool api_timestamps;	     /* ask for the execution time; not known by old EOS */
 	uint32_t connect_timeout_ms; /* 5000 */
 	uint32_t request_timeout_ms; /* 30000 */
+	uint32_t login_retry_ms;     /* 60000: first wait after a refused login; doubles */
 	uint32_t answer_max;	     /* bytes of one answer; 4 MiB */
 
 	/* Which flows. Used by flowpind. */
@@ -117,6 +118,7 @@ struct switch_config {
 	uint32_t batch_commands;	     /* 500: at most, in one request */
 	uint32_t pace_commands;		     /* a second; 0: only what the answers' times suggest */
 	uint32_t attempts; /* a flow that is refused is tried again this often; 3 */
+	uint32_t room_retry_ms; /* 15000: first wait before more than fitted is tried; doubles */
 
 	/* What is read. */
 	enum switch_status status;

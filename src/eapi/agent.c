@@ -81,9 +81,14 @@ static uint64_t wait_of(struct agent *a, enum http_outcome outcome)
 
 void agent_down(struct agent *a, enum http_outcome outcome, const char *sentence)
 {
-	uint64_t wait = wait_of(a, outcome), now = clock_now_ms();
+	uint64_t now = clock_now_ms(), wait;
 	char text[DURATION_TEXT];
 
+	a->stage = ROUND_IDLE;
+	/* The other connection met the same: that is no second refusal. */
+	if (!a->up && a->retry_ms > now && strcmp(a->sentence, sentence) == 0)
+		return;
+	wait = wait_of(a, outcome);
 	if (a->up || strcmp(a->sentence, sentence) != 0)
 		log_warning("switch %s: %s; next try in %s", a->s->name, sentence,
 			    duration_format(wait / 1000 * 1000, text));
@@ -91,7 +96,6 @@ void agent_down(struct agent *a, enum http_outcome outcome, const char *sentence
 	snprintf(a->sentence, sizeof(a->sentence), "%s", sentence);
 	a->retry_ms = now + wait;
 	a->round_ms = a->retry_ms;
-	a->stage = ROUND_IDLE;
 	agent_ask_drop(a, "the switch does not answer");
 	agent_tell_health(a);
 	agent_arm(a, wait);
@@ -168,7 +172,7 @@ int agent_new(struct event_base *base, struct http *http, const struct config *c
 	a->down = (struct backoff){ .base_ms = 1000, .max_ms = 60000 };
 	a->refused = (struct backoff){ .base_ms = 2000, .max_ms = 300000 };
 	a->write = (struct backoff){ .base_ms = 1000, .max_ms = 120000 };
-	a->login = (struct backoff){ .base_ms = 60000, .max_ms = 3600000 };
+	a->login = (struct backoff){ .base_ms = s->login_retry_ms, .max_ms = 3600000 };
 	a->limit_refused = a->limit_read = (struct log_limit){ .interval_ms = 60000, .burst = 5 };
 	pace_init(&a->pace, s->batch_flows, s->pace_commands);
 	r = init(a, http, e);

@@ -165,7 +165,7 @@ bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms,
 		b.kind = BATCH_ADD;
 		collect_adds(r, flows, now_ms, &b);
 	}
-	if (b.n == 0 && r->nudge && now_ms >= r->nudge_ms) {
+	if (b.n == 0 && r->nudge) {
 		b.kind = BATCH_NUDGE;
 		r->nudge = false;
 	} else if (b.n == 0) {

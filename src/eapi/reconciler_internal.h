@@ -7,8 +7,8 @@
 #define SETTLE_MS      3000  /* what was written may be programmed later than it was accepted */
 #define LINGER_MS      60000 /* a request without an answer may still be carried out this late */
 #define INACTIVE_MS    30000 /* an unknown flow that is not in hardware is kept this long */
-#define PROBE_MS       15000 /* first wait before room is tried for again; doubles */
-#define PROBE_MAX_MS   600000
+#define PROBE_MAX_MS   600000 /* longest wait before room is tried for again */
+#define NUDGE_MS       15000  /* first wait before DirectFlow is enabled again; doubles */
 #define REFUSED_MS     5000 /* first wait of a refused flow; doubles */
 #define REFUSED_MAX_MS 600000
 #define FAMILY_STREAK  3 /* refusals in a row that tell of the address family, not of the flow */

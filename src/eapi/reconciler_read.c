@@ -237,8 +237,8 @@ static void nudge_if_shut(struct reading_pass *p)
 	if (p->inactive < 2 || !r->config->no_shutdown || r->nudge || p->now_ms < r->nudge_ms)
 		return;
 	r->nudge = true;
-	r->nudge_wait_ms = r->nudge_wait_ms ? r->nudge_wait_ms * 2 : PROBE_MS;
-	r->nudge_ms = p->now_ms;
+	r->nudge_wait_ms = r->nudge_wait_ms ? r->nudge_wait_ms * 2 : NUDGE_MS;
+	r->nudge_ms = p->now_ms + r->nudge_wait_ms;
 }
 
 int reconciler_read(struct reconciler *r, const struct reading *reading, uint64_t begin_ms,

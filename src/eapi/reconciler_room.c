@@ -54,7 +54,7 @@ void rec_room_full(struct reconciler *r, uint64_t now_ms)
 
 	room->learned = in_hardware(r);
 	room->step = 1;
-	room->wait_ms = room->wait_ms ? room->wait_ms * 2 : PROBE_MS;
+	room->wait_ms = room->wait_ms ? room->wait_ms * 2 : r->config->room_retry_ms;
 	if (room->wait_ms > PROBE_MAX_MS)
 		room->wait_ms = PROBE_MAX_MS;
 	room->probe_ms = now_ms + room->wait_ms;

@@ -232,6 +232,7 @@ static void test_odd_model(void **state _unused_)
 static void test_shut_down(void **state _unused_)
 {
 	struct world w;
+	int nudges = 0;
 
 	setup(&w, "");
 	place(&w, 3);
@@ -246,6 +247,18 @@ static void test_shut_down(void **state _unused_)
 		reconciler_done(w.r, &b, BATCH_DONE, NULL, w.now);
 		write_batch_clear(&b);
 	}
+	/* An administrator who insists is asked again ever less often. */
+	for (int i = 0; i < 120; i++) {
+		struct write_batch b = { 0 };
+
+		read_flows(&w, 1, 4, "Flow not programmed", NEXTHOP, 5, true);
+		if (reconciler_next(w.r, 20, w.now, &b)) {
+			nudges++;
+			reconciler_done(w.r, &b, BATCH_DONE, NULL, w.now);
+			write_batch_clear(&b);
+		}
+	}
+	assert_in_range(nudges, 3, 6);
 	teardown(&w);
 }
 
