@@ -4,6 +4,7 @@
 #include "eapi/agent_internal.h"
 
 #define CODE_UNCONVERTED 1003 /* there is no model: ask for text */
+#define NOT_UNDERSTOOD	 "its DirectFlow table is not understood"
 
 static void on_answer(const struct channel_result *r, void *arg);
 
@@ -163,7 +164,7 @@ static void on_flows(struct agent *a, const struct channel_result *r)
 		asked = false;
 	} else if (asked &&
 		   !reading_add_json(&a->reading, a->s, prefix, rpc_result(&r->rpc, 1, &hold))) {
-		agent_down(a, HTTP_WRONG, "its DirectFlow table is not understood");
+		agent_down(a, HTTP_WRONG, NOT_UNDERSTOOD);
 		return;
 	}
 	became_up(a);
@@ -196,8 +197,10 @@ static void on_text(struct agent *a, const struct channel_result *r)
 		}
 		a->text_skip_ms = clock_now_ms() + SKIP_MS;
 		a->reading.text = true;
-	} else if (!reading_add_text(&a->reading, a->s, reconciler_prefix(a->reconciler),
-				     text ? text : "")) {
+	} else if (!text) { /* an empty table has an empty text */
+		agent_down(a, HTTP_WRONG, NOT_UNDERSTOOD);
+		return;
+	} else if (!reading_add_text(&a->reading, a->s, reconciler_prefix(a->reconciler), text)) {
 		log_error("switch %s: out of memory", a->s->name);
 		next_after_flows(a);
 		return;

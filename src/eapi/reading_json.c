@@ -159,18 +159,21 @@ bool reading_add_json(struct reading *r, const struct switch_config *s, const ch
 		      struct json_object *model)
 {
 	struct json_object *flows = eapi_json_get(model, "flows");
-	struct json_object *status = eapi_json_get(eapi_json_get(model, "details"), "status");
+	struct json_object *details = eapi_json_get(model, "details");
+	struct json_object *status = eapi_json_get(details, "status");
 
 	/* An empty model may be how a table without flows looks; another type is not. */
 	if (!json_object_is_type(model, json_type_object) ||
-	    (flows && !json_object_is_type(flows, json_type_array)))
+	    (flows && !json_object_is_type(flows, json_type_array)) ||
+	    (details && !json_object_is_type(details, json_type_object)) ||
+	    (status && !json_object_is_type(status, json_type_object)))
 		return false;
 	if (!flows && !status && eapi_json_get(model, "output"))
 		return false;
 	for (size_t i = 0; flows && i < json_object_array_length(flows); i++)
 		if (!read_flow(r, prefix, json_object_array_get_idx(flows, i)))
 			return false;
-	if (json_object_is_type(status, json_type_object) && !read_status(r, s, prefix, status))
+	if (status && !read_status(r, s, prefix, status))
 		return false;
 	if (!status)
 		r->foreign_programmed = r->foreign;
