@@ -293,8 +293,6 @@ static const struct {
 	{ CURLE_SSL_CONNECT_ERROR, HTTP_UNTRUSTED, true, "TLS does not come about" },
 	{ CURLE_SSL_CACERT_BADFILE, HTTP_UNTRUSTED, true, "ca-file cannot be read" },
 	{ CURLE_SSL_CERTPROBLEM, HTTP_UNTRUSTED, true, "TLS does not come about" },
-	{ CURLE_UNSUPPORTED_PROTOCOL, HTTP_WRONG, true,
-	  "its address is of a protocol that is not allowed" },
 	{ CURLE_WEIRD_SERVER_REPLY, HTTP_WRONG, false, "what answers there does not speak HTTP" },
 	{ CURLE_UNSUPPORTED_PROTOCOL, HTTP_WRONG, false, "what answers there does not speak HTTP" },
 	{ CURLE_HTTP2, HTTP_WRONG, false, "what answers there does not speak HTTP" },
