@@ -203,27 +203,6 @@ def pin_of(cert):
     return "sha256//" + base64.b64encode(hashlib.sha256(key_).digest()).decode()
 
 
-@case("a hostile switch")
-def hostile():
-    with World() as w:
-        w.start()
-        w.pind.wish_all(flows4(5), A)
-        w.converge("5 flows")
-        for fault, wanted in (({"kind": "huge", "size": 100000000}, "larger than"), ({"kind": "deep", "size": 10000}, "too deep"),
-                              ({"kind": "redirect", "text": "http://127.0.0.1:1/"}, "redirects"), ({"kind": "types"}, ""),
-                              ({"kind": "status", "status": 404}, "no eAPI"), ({"kind": "status", "status": 200}, "not JSON")):
-            w.sim.control("fault", **dict(fault, count=-1))
-            check(wait_until(lambda: not w.pind.health.get("reachable") and wanted in w.sentence(), 8), f"{fault['kind']} is refused",
-                  w.detail())
-            w.sim.control("clear-faults")
-            w.eapi.stop()
-            w.pind.health = {}
-            w.start()
-            wait_until(lambda: w.pind.health.get("reachable"), 10)
-        check(w.eapi.memory_kb() < 200000, f"memory is bounded ({w.eapi.memory_kb()} kB)")
-        w.converge("and the flows are as they were")
-
-
 @case("which nexthop the switch chose")
 def lookups():
     with World() as w:
