@@ -155,7 +155,7 @@ def together():
         bad = kinds(lab)
         begun = time.monotonic()
         beside = Beside(lab, SERVICE % "5m" + section(lab) + "".join(text for text, _ in bad.values()))
-        wait_until(lambda: not sentences(beside, bad), 10, "each is not reachable, for the reason that it is", poll=0.1)
+        wait_until(lambda: not sentences(beside, bad), 40, "each is not reachable, for the reason that it is", poll=0.1)
         for name, text in sentences(beside, bad).items():
             note(f"{name}: {text}")
         have = shown(beside)
@@ -170,7 +170,7 @@ def together():
                   f"{name}: the table says no, and the line below its name says why", row)
         pool = TcpPool(lab, 100)
         pool.start(0.2)
-        wait_until(lambda: lab.pinned(pool), 15, "the good switch is served: 100 flows of the gateway are in it", poll=0.1)
+        wait_until(lambda: lab.pinned(pool), 60, "the good switch is served: 100 flows of the gateway are in it", poll=0.1)
         lab.route(["s2"])
         check(pool.exchange().all_held and pool.on("s1"), "a server is withdrawn: none broke", pool.result)
         equal(set(pool.probe(20)), {"s2"}, "new ones keep off it")
@@ -183,7 +183,7 @@ def together():
                    "verify names each that could not be read, and not the good one", poll=0.2)
         slowly(lab, beside, bad, begun)
         lab.sims["wrong"].set(password="wr0ng-w0rd")
-        wait_until(lambda: shown(beside)["login"]["reachable"], 20, "the password is right: it is reached by itself", poll=0.1)
+        wait_until(lambda: shown(beside)["login"]["reachable"], 60, "the password is right: it is reached by itself", poll=0.1)
         check(refused(lab) <= 4, "after few tries", lab.sims["wrong"].state()["counters"])
         log = beside.eapi.log() + beside.d.log()
         check("wr0ng-w0rd" not in log and "secret" not in log, "no password is in the logs")
@@ -207,7 +207,7 @@ def slowly(lab, beside, bad, begun):
     def most(first_s):
         return math.log2((time.monotonic() - begun) / first_s + 1) + 1
 
-    wait_until(lambda: refused(lab) >= 2, 15, "the login is tried again after its time")
+    wait_until(lambda: refused(lab) >= 2, 60, "the login is tried again after its time")
     check(refused(lab) <= most(RETRY_S), f"and then after twice that ({refused(lab)} logins)", beside.eapi.log_lines("switch login"))
     check(beside.eapi.log_lines(f"switch login: .*next try in {RETRY_S}s"), "as the log says")
     for name, s in shown(beside).items():
@@ -228,19 +228,19 @@ def later():
         beside = Beside(lab, config)
         pool = TcpPool(lab, 100)
         pool.start(0.2)
-        wait_until(lambda: lab.pinned(pool), 15, "100 flows are in it", poll=0.1)
+        wait_until(lambda: lab.pinned(pool), 60, "100 flows are in it", poll=0.1)
         logins = lab.counters()["logins"]
         equal(logins, 2, "with one session for each of two connections")
         lab.sim.control("expire-sessions")
         pool.open(50)
-        wait_until(lambda: lab.pinned(pool) and len(lab.programmed()) == 150, 15, "sessions expire: new flows get there all the same", poll=0.1)
-        wait_until(lambda: lab.counters()["logins"] == logins + 2, 10, "by one login for each connection")
+        wait_until(lambda: lab.pinned(pool) and len(lab.programmed()) == 150, 60, "sessions expire: new flows get there all the same", poll=0.1)
+        wait_until(lambda: lab.counters()["logins"] == logins + 2, 40, "by one login for each connection")
         equal((shown(beside)[SWITCH]["sentence"], beside.eapi.log_lines("not reachable|refuses")), ("", []), "which nobody is bothered with")
 
         lab.sim.set(password="changed")
         lab.sim.control("expire-sessions")
         pool.open(50)
-        wait_until(lambda: "refuses the login of user 'admin'" in shown(beside)[SWITCH]["sentence"], 10, "its password is changed: that is said")
+        wait_until(lambda: "refuses the login of user 'admin'" in shown(beside)[SWITCH]["sentence"], 40, "its password is changed: that is said")
         lab.route(["s2"])
         check(pool.exchange().all_held and pool.on("s1"), "a server is withdrawn: none broke", pool.result)
         lab.route(["s1", "s2"])
@@ -251,9 +251,9 @@ def later():
         equal(beside.eapi.log_lines("next try in [^2]"), [], "a second connection's refusal makes the wait no longer", )
         lab.file("password", "changed\n")
         beside.eapi.reload(config)
-        wait_until(lambda: lab.pinned(pool) and len(lab.programmed()) == 200, 15, "the file is changed, too, and read again: all are in it", poll=0.1)
+        wait_until(lambda: lab.pinned(pool) and len(lab.programmed()) == 200, 60, "the file is changed, too, and read again: all are in it", poll=0.1)
         equal(lab.counters()["logins_refused"], asked, "without another refusal")
-        wait_until(lambda: not shown(beside)[SWITCH]["sentence"], 5, "and nothing is complained of any more")
+        wait_until(lambda: not shown(beside)[SWITCH]["sentence"], 20, "and nothing is complained of any more")
 
 
 main()

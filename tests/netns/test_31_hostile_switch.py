@@ -55,7 +55,7 @@ class World:
         self.beside = Beside(lab, self.config)
         self.pool = TcpPool(lab, FLOWS)
         self.pool.start(0.2)
-        wait_until(lambda: self.whole() and self.switch()["programmed"] == FLOWS, 20, f"{FLOWS} flows are in the switch", poll=0.1)
+        wait_until(lambda: self.whole() and self.switch()["programmed"] == FLOWS, 60, f"{FLOWS} flows are in the switch", poll=0.1)
         self.since = self.serial()
         self.daemons = {"flowpin-eapi": self.beside.eapi, "flowpind": self.beside.d}
 
@@ -82,14 +82,14 @@ class World:
         self.lab.sim.control("clear-replies")
         self.evil.good()
         self.beside.eapi.reload(self.config)
-        wait_until(lambda: self.switch()["reachable"] and self.switch()["programmed"] == FLOWS, 20, poll=0.05)
+        wait_until(lambda: self.switch()["reachable"] and self.switch()["programmed"] == FLOWS, 60, poll=0.05)
 
     def attack(self, what, begin, wanted):
         """begin() makes it hostile. It is refused with a sentence, memory stays in bounds, nothing is written."""
         before = {n: rewind(d) for n, d in self.daemons.items()}
         said = self.evil.requests
         begin()
-        wait_until(lambda: not self.switch()["reachable"] and wanted in self.switch()["sentence"], 15, f"{what}: refused, and why", poll=0.05)
+        wait_until(lambda: not self.switch()["reachable"] and wanted in self.switch()["sentence"], 60, f"{what}: refused, and why", poll=0.05)
         note(f"{self.switch()['sentence']} ({self.evil.requests - said} requests)")
         grew = {n: peak(d) - before[n] for n, d in self.daemons.items()}
         note({n: f"{before[n]} KiB, at most {before[n] + grew[n]}" for n in grew})
@@ -266,23 +266,23 @@ def odd():
             return result
 
         hands_out(w, change, rounds=3)
-        wait_until(lambda: w.switch()["foreign"] > len(ODD), 10, "they are read: counted as foreign")
-        wait_until(lambda: w.switch()["reachable"] and w.switch()["programmed"] == FLOWS, 10, "ours are told from them")
+        wait_until(lambda: w.switch()["foreign"] > len(ODD), 40, "they are read: counted as foreign")
+        wait_until(lambda: w.switch()["reachable"] and w.switch()["programmed"] == FLOWS, 40, "ours are told from them")
         said = shown_well(w, w.pool.flows[0], "odd names")
         check("?[31mred?7050" in said["switches"], "what is not printable is shown as a question mark", said["switches"][:400])
         w.untouched("odd names")
         w.recover()
         for text in ODD[:5]:
             lab.sim.control("fault", kind="fail", on="read", match="^show version$", at=1, count=-1, code=1002, text=text or "x")
-            wait_until(lambda: not w.switch()["reachable"], 15, poll=0.05)
+            wait_until(lambda: not w.switch()["reachable"], 60, poll=0.05)
             lab.sim.control("clear-faults")
             w.beside.eapi.reload(w.config)
-            wait_until(lambda: w.switch()["reachable"], 15, poll=0.05)
+            wait_until(lambda: w.switch()["reachable"], 60, poll=0.05)
         shown_well(w, w.pool.flows[0], "odd errors of reading")
         text = "no way \x1b[31m\n\u202e" + "y" * 4000
         lab.sim.control("fault", kind="fail", on="write", at=-1, count=-1, code=1000, text=text)
         w.pool.open(3)
-        wait_until(lambda: "no way" in w.switch().get("last_error", ""), 15, "a refusal with an odd text is shown", poll=0.1)
+        wait_until(lambda: "no way" in w.switch().get("last_error", ""), 60, "a refusal with an odd text is shown", poll=0.1)
         shown_well(w, w.pool.flows[-1], "odd errors of writing")
         lab.sim.control("clear-faults")
         check(w.pool.exchange().all_held, "no connection broke", w.pool.result)
