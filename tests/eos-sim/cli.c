@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli.h"
+#include "control.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -124,6 +125,8 @@ static bool value_fits(const struct cli *c, const char *kind, const char *word)
 		return address_parse(word, bytes) == AF_INET6;
 	if (strcmp(kind, "<ip>") == 0)
 		return address_parse(word, bytes) != 0;
+	if (strcmp(kind, "<prefix>") == 0)
+		return strchr(word, '/') && tables_prefix(word, &(struct route){ 0 });
 	if (strcmp(kind, "<mac>") == 0)
 		return mac_parse(word, bytes);
 	if (strcmp(kind, "<interface>") == 0)
@@ -254,6 +257,20 @@ static void remember_in_session(struct cli *c, const char *command)
 	s->lines[s->n++] = copy_text(command);
 }
 
+/* Something else happens at this very moment: an operation, or a list of them. */
+static void run_beside(struct sim *sim, struct json_object *operations)
+{
+	size_t n = json_object_is_type(operations, json_type_array)
+			   ? json_object_array_length(operations)
+			   : 0;
+
+	if (n == 0)
+		json_object_put(control_operate_locked(sim, operations));
+	for (size_t i = 0; i < n; i++)
+		json_object_put(
+			control_operate_locked(sim, json_object_array_get_idx(operations, i)));
+}
+
 static bool canned_answer(struct cli *c, const char *command)
 {
 	for (struct canned **link = &c->sim->canned; *link; link = &(*link)->next) {
@@ -261,8 +278,16 @@ static bool canned_answer(struct cli *c, const char *command)
 
 		if (r->count == 0 || regexec(&r->command, command, 0, NULL, 0) != 0)
 			continue;
+		if (r->skip > 0) {
+			r->skip--;
+			continue;
+		}
 		if (r->count > 0)
 			r->count--;
+		if (json_child(r->reply, "do")) {
+			run_beside(c->sim, json_child(r->reply, "do"));
+			continue;
+		}
 		if (json_child(r->reply, "error"))
 			cli_fail(c, (int)json_number(r->reply, "code", 1000), "%s",
 				 json_text(r->reply, "error", ""));

@@ -13,7 +13,7 @@ struct cli;
 struct cli_row;
 typedef void cli_function(struct cli *c, const struct cli_row *row);
 
-/* One command. Words in angle brackets take a value: <name> <word> <ip4> <ip6> <ip> <mac>
+/* One command. Words in angle brackets take a value: <name> <word> <ip4> <ip6> <ip> <prefix> <mac>
  * <interface> <interfaces> <protocol> <ethertype> <N-M> <rest>. `field` is for functions that serve
  * several rows. */
 struct cli_row {

@@ -15,3 +15,5 @@ struct control *control_start(struct sim *sim, const char *where);
 void control_stop(struct control *control);
 /* Runs one operation and returns its answer ({"error": ...} when it failed). Takes the lock. */
 struct json_object *control_operate(struct sim *sim, struct json_object *operation);
+/* The same, of a caller that has it. */
+struct json_object *control_operate_locked(struct sim *sim, struct json_object *operation);

@@ -168,6 +168,9 @@ static const struct knob table[] = {
 	  "results are strings of JSON" },
 	{ "config-messages", AT(config_messages), NO_YES, "no", NO_YES,
 	  "configuration commands answer with messages" },
+
+	{ "route-lists", AT(route_lists), "none|longer|all", "none", "none|longer|all",
+	  "show ip route alone, and with PREFIX longer-prefixes" },
 };
 
 static long *number_of(struct knobs *knobs, const struct knob *k)

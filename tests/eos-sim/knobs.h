@@ -19,6 +19,7 @@ enum ipv6_keys { IPV6_KEYS_IP6, IPV6_KEYS_IPV6, IPV6_KEYS_SAME };
 enum cli_needs { NEEDS_EXEC, NEEDS_ENABLE, NEEDS_CONFIGURE };
 enum lb_ipv6 { LB6_SAME, LB6_OWN, LB6_NONE };
 enum lb_unable { UNABLE_EMPTY, UNABLE_MISSING, UNABLE_ERROR };
+enum route_lists { LISTS_NONE, LISTS_LONGER, LISTS_ALL };
 enum route6_shape { ROUTE6_VRFS, ROUTE6_FLAT };
 enum arp_interface { ARP_PLAIN, ARP_WITH_PORT };
 enum agent_down { AGENT_DOWN_EMPTY, AGENT_DOWN_ERROR };
@@ -52,7 +53,7 @@ struct knobs {
 	char tcam_label[KNOB_TEXT_SIZE];
 	/* paths and tables */
 	long lb, lb_needs, lb_json, lb_ipv6, lb_unable, lb_single, lb_member, route_json,
-		route6_shape, route_weights, arp_interface;
+		route_lists, route6_shape, route_weights, arp_interface;
 	/* models */
 	long extra_keys, numbers_as_strings, results_as_strings, config_messages;
 };

@@ -71,6 +71,7 @@ static const char *op_reply(struct sim *sim, const char *op, struct json_object 
 		return "command is no extended regular expression";
 	}
 	r->count = json_number(o, "count", 1);
+	r->skip = json_number(o, "skip", 0);
 	r->reply = json_object_get(o);
 	r->next = sim->canned;
 	sim->canned = r;
@@ -330,20 +331,29 @@ static const struct {
 	{ "state", op_state },
 };
 
-struct json_object *control_operate(struct sim *sim, struct json_object *operation)
+struct json_object *control_operate_locked(struct sim *sim, struct json_object *operation)
 {
 	struct json_object *ret = json_object_new_object();
 	const char *op = json_text(operation, "op", ""), *wrong = "no such operation";
 
-	pthread_mutex_lock(&sim->lock);
 	for (size_t i = 0; i < ARRAY_LENGTH(operations); i++) {
 		if (strcmp(operations[i].op, op) == 0)
 			wrong = operations[i].run(sim, op, operation, ret);
 	}
+	if (wrong)
+		json_put_text(ret, "error", wrong);
+	return ret;
+}
+
+struct json_object *control_operate(struct sim *sim, struct json_object *operation)
+{
+	const char *op = json_text(operation, "op", "");
+	struct json_object *ret;
+
+	pthread_mutex_lock(&sim->lock);
+	ret = control_operate_locked(sim, operation);
 	pthread_mutex_unlock(&sim->lock);
 	if (strcmp(op, "down") == 0 || strcmp(op, "up") == 0 || strcmp(op, "reboot") == 0)
 		web_settle(sim);
-	if (wrong)
-		json_put_text(ret, "error", wrong);
 	return ret;
 }

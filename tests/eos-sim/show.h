@@ -8,4 +8,5 @@
 void show_flow_config(FILE *out, const struct flow *f);
 void show_directflow_config(const struct sim *sim, FILE *out);
 
-cli_function show_running_config, show_active, show_load_balance, show_route;
+cli_function show_running_config, show_active, show_load_balance, show_route,
+	show_routes;

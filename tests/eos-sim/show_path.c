@@ -35,9 +35,10 @@ static struct json_object *route_model(const struct sim *sim, const struct route
 	return o;
 }
 
-static struct json_object *routes_model(const struct sim *sim, int family, const struct route *r)
+static struct json_object *routes_model(const struct sim *sim, int family, const struct route *r,
+					struct json_object *routes)
 {
-	struct json_object *routes = json_object_new_object(), *vrf = json_object_new_object();
+	struct json_object *vrf = json_object_new_object();
 	struct json_object *vrfs = json_object_new_object(), *model = json_object_new_object();
 
 	if (r)
@@ -102,8 +103,46 @@ void show_route(struct cli *c, const struct cli_row *row)
 	else if (family == AF_INET && !c->sim->knobs.route_json)
 		cli_text_only(c);
 	else
-		c->model = routes_model(c->sim, family, found ? route : NULL);
+		c->model = routes_model(c->sim, family, found ? route : NULL,
+					json_object_new_object());
 	free(route);
+}
+
+static bool is_within(const struct route *r, const struct route *outer)
+{
+	size_t whole = (size_t)outer->length / 8;
+	int rest = (int)(outer->length % 8), mask = 0xff00 >> rest & 0xff;
+
+	return r->family == outer->family && r->length >= outer->length &&
+	       memcmp(r->address, outer->address, whole) == 0 &&
+	       (rest == 0 || ((r->address[whole] ^ outer->address[whole]) & mask) == 0);
+}
+
+/* show ip route [PREFIX longer-prefixes]: of the routes that the control channel made. */
+void show_routes(struct cli *c, const struct cli_row *row)
+{
+	struct json_object *routes = json_object_new_object();
+	struct route *outer = need(calloc(1, sizeof(*outer)));
+	int family = (int)row->field;
+
+	outer->family = family;
+	if (c->n_args > 0)
+		tables_prefix(c->args[0], outer);
+	for (const struct route *r = c->sim->tables.routes; r; r = r->next)
+		if (is_within(r, outer))
+			json_object_object_add(routes, r->prefix, route_model(c->sim, r));
+	if (c->n_args == 0 && c->sim->knobs.route_lists != LISTS_ALL)
+		cli_fail(c, 1002, "Incomplete command (at token 2: 'route')");
+	else if (c->n_args > 0 &&
+		 (c->sim->knobs.route_lists == LISTS_NONE || outer->family != family))
+		cli_invalid(c, 3);
+	else if (family == AF_INET && c->json && !c->sim->knobs.route_json)
+		cli_text_only(c);
+	if (c->error || !c->json)
+		json_object_put(routes);
+	else
+		c->model = routes_model(c->sim, family, NULL, routes);
+	free(outer);
 }
 
 /* One pair of keyword and value of the flow that is asked about. */

@@ -37,6 +37,7 @@ struct canned {
 	struct canned *next;
 	regex_t command;
 	long count; /* negative: for ever */
+	long skip;
 	struct json_object *reply;
 };
 

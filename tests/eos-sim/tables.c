@@ -97,7 +97,7 @@ static bool prefix_covers(const struct route *r, int family, const uint8_t addre
 	return memcmp(masked, r->address, sizeof(masked)) == 0;
 }
 
-static bool parse_prefix(const char *text, struct route *r)
+bool tables_prefix(const char *text, struct route *r)
 {
 	char address[NAME_SIZE];
 	const char *slash = strchr(text, '/');
@@ -135,7 +135,7 @@ static const char *set_route(struct sim *sim, struct json_object *o, bool presen
 	struct json_object *vias = json_child(o, "vias");
 	size_t n = json_object_is_type(vias, json_type_array) ? json_object_array_length(vias) : 0;
 
-	if (!parse_prefix(json_text(o, "prefix", ""), r) || n > VIA_MAX) {
+	if (!tables_prefix(json_text(o, "prefix", ""), r) || n > VIA_MAX) {
 		free(r);
 		return "prefix or vias is wrong";
 	}
@@ -150,7 +150,7 @@ static const char *set_route(struct sim *sim, struct json_object *o, bool presen
 	}
 	remove_route(&sim->tables, r);
 	dataplane_set_route(sim->dataplane, r, present && n > 0);
-	if (present && n > 0 && !sim->dataplane) {
+	if (present && n > 0) {
 		r->next = sim->tables.routes;
 		sim->tables.routes = r;
 	} else {

@@ -78,6 +78,8 @@ bool mac_parse(const char *text, uint8_t ret[6]);
 /* The operations "interface", "route", "no-route", "arp", "no-arp", "mac", "no-mac" of the control
  * channel. NULL, or what is wrong. */
 const char *tables_operate(struct sim *sim, const char *op, struct json_object *o);
+/* "10.0.0.0/8" into family, address and length. */
+bool tables_prefix(const char *text, struct route *r);
 /* The longest prefix. */
 bool tables_lookup(struct sim *sim, int family, const uint8_t address[16], struct route *ret_route);
 /* Which of the route's nexthops the ASIC takes. */

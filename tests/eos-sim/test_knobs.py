@@ -151,6 +151,29 @@ def waiting():
         check(sim.rpc("show version")["result"][0]["bootupTimestamp"] - max(seen) > 4, "and steps")
 
 
+def route_lists():
+    via = [{"interface": "Ethernet42", "nexthop": "23.23.23.3"}]
+    longer, whole = "show ip route 10.0.0.0/9 longer-prefixes", "show ip route"
+
+    def shown(command):
+        answer = sim.rpc(command)
+        return sorted(answer["result"][0]["vrfs"]["default"]["routes"]) if "result" in answer else errors(answer)[0]
+
+    with Sim(knobs=PLAIN) as sim:
+        for prefix in ("10.0.0.0/8", "10.0.0.0/9", "10.1.0.0/16", "10.128.0.1/32"):
+            sim.control("route", prefix=prefix, vias=via)
+        same([shown(longer), shown(whole)], [1002, 1002], "without the knob neither is known")
+        sim.set(route_lists="longer")
+        same([shown(longer), shown(whole)], [["10.0.0.0/9", "10.1.0.0/16"], 1002], "longer-prefixes: the routes inside")
+        sim.set(route_lists="all")
+        same(shown(whole), ["10.0.0.0/8", "10.0.0.0/9", "10.1.0.0/16", "10.128.0.1/32"], "the whole table")
+        sim.control("reply", command="^show version", skip=1, do={"op": "no-route", "prefix": "10.1.0.0/16"})
+        sim.rpc("show version")
+        same(shown(longer), ["10.0.0.0/9", "10.1.0.0/16"], "something that happens with a command: not with the first one")
+        same("version" in sim.rpc("show version")["result"][0], True, "the second is answered")
+        same(shown(longer), ["10.0.0.0/9"], "and the route is gone")
+
+
 def refusals():
     with Sim(knobs=dict(PLAIN, **{"auto-complete": "yes", "name-max": 10})) as sim:
         same(sim.rpc("sh ver", "sh direct fl")["result"][1], {"flows": []}, "short words, where they are allowed")
@@ -168,7 +191,7 @@ def refusals():
 
 
 if __name__ == "__main__":
-    for case in (personalities, others, capacity, nexthops, models, editing, waiting, refusals):
+    for case in (personalities, others, capacity, nexthops, models, editing, waiting, route_lists, refusals):
         try:
             case()
         except Exception as e:  # pylint: disable=broad-exception-caught
