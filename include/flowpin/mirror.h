@@ -28,8 +28,10 @@ struct mirror_header {
 	uint32_t magic;
 	uint16_t kind, count;
 	char switch_name[MIRROR_SWITCH_MAX];
+	uint64_t taken_ms; /* CLOCK_BOOTTIME, when the first of the records was received: they may
+			      have waited for flowpind */
 };
-_Static_assert(sizeof(struct mirror_header) == 24, "no padding");
+_Static_assert(sizeof(struct mirror_header) == 32, "no padding");
 
 struct mirror_record {
 	uint8_t src[16], dst[16]; /* network order, IPv4 in the first four bytes */

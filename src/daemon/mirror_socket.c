@@ -14,6 +14,7 @@
 
 #define MIRROR_GROUP	 "flowpin-mirror"
 #define CLIENTS_MAX	 8
+#define WAITED_MAX_MS	 60000
 #define PACKETS_PER_TURN 64
 #define RECEIVE_BUFFER	 (4 * 1024 * 1024)
 
@@ -69,6 +70,9 @@ static int packet_read(struct mirror_socket *s, const union packet *p, size_t le
 	if (p->header.kind != MIRROR_KIND_FLOWS || p->header.count > MIRROR_RECORDS_MAX ||
 	    len != p->header.count * sizeof(struct mirror_record))
 		return -EBADMSG;
+	/* What says that it comes from the future, or from long ago, comes from now. */
+	if (p->header.taken_ms <= now_ms && now_ms - p->header.taken_ms <= WAITED_MAX_MS)
+		now_ms = p->header.taken_ms;
 	for (size_t i = 0; sw && sw->mirror && i < p->header.count; i++) {
 		struct mirror_record r;
 

@@ -239,7 +239,8 @@ static struct packet *packet_begin(struct handoff *h, const char *switch_name,
 	p->begun_ms = clock_now_ms();
 	p->wire.header = (struct mirror_header){ .magic = MIRROR_MAGIC,
 						 .kind = (uint16_t)kind,
-						 .count = (uint16_t)count };
+						 .count = (uint16_t)count,
+						 .taken_ms = p->begun_ms };
 	memcpy(p->wire.header.switch_name, switch_name, len);
 	return p;
 }

@@ -40,13 +40,18 @@ class Switch:
         self.lock = threading.RLock()
         self.table, self.gone, self.batches, self.questions, self.errors = {}, [], [], [], []
         self.snapshot, self.kinds = None, []
-        self.nexthops, self.reachable, self.refuse, self.answers = [], True, lambda k: None, lambda k: None
+        self.nexthops, self.reachable, self.refuse, self.answers = [], True, lambda k: None, self.only
         self.program = True
         self.capacity = None
         self.main = self.streams = None
         self.__dict__.update(kwargs)
         if start:
             self.start()
+
+    def only(self, k):
+        """The answer where nothing else is asked for: the only nexthop of the flow's family."""
+        some = [n["address"] for n in self.nexthops if (":" in n["address"]) == (":" in k[1]) and n["named"]]
+        return some[0] if len(some) == 1 else None
 
     def digest(self):
         return next(s["config_digest"] for s in self.d.flowpin("switches")["switches"] if s["name"] == self.name)
@@ -180,8 +185,8 @@ class Mirror:
     def send(self, name, records):
         for at in range(0, len(records), 256):
             some = records[at:at + 256]
-            self.socket.send(struct.pack("=IHH16s", MAGIC, 1, len(some), name.encode()) + b"".join(some))
+            self.socket.send(struct.pack("=IHH16sQ", MAGIC, 1, len(some), name.encode(), time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000000) + b"".join(some))
 
     def counters(self, name, received=0, handed_on=0, dropped=()):
         values = list(dropped) + [0] * (16 - len(dropped))
-        self.socket.send(struct.pack("=IHH16s18Q", MAGIC, 2, 1, name.encode(), received, handed_on, *values))
+        self.socket.send(struct.pack("=IHH16s19Q", MAGIC, 2, 1, name.encode(), 0, received, handed_on, *values))

@@ -8,6 +8,7 @@ import os
 import selectors
 import socket
 import struct
+import time
 
 import tap
 from daemon import WEB, Daemon
@@ -102,7 +103,7 @@ class Listener:
         self.path = path or lab.path("mirror.sock")
         self.records, self.batches, self.bad = [], [], []
         self.counters = {}
-        self.connections = 0
+        self.connections, self.waited = 0, 0  # waited: how old records were, at most
         self._selector = None
         self.open()
         lab.closers.append(self.close)
@@ -142,9 +143,11 @@ class Listener:
         return self
 
     def _take(self, data):
-        magic, kind, count, name = struct.unpack("=IHH16s", data[:24])
-        name, rest = name.split(b"\0")[0].decode(), data[24:]
-        if magic == 0x46504D31 and kind == FLOWS and 0 < count <= 256 and len(rest) == 40 * count:
+        magic, kind, count, name, taken = struct.unpack("=IHH16sQ", data[:32])
+        name, rest = name.split(b"\0")[0].decode(), data[32:]
+        waited = time.clock_gettime(time.CLOCK_BOOTTIME) - taken / 1000
+        if magic == 0x46504D31 and kind == FLOWS and 0 < count <= 256 and len(rest) == 40 * count and -0.1 < waited < 600:
+            self.waited = max(self.waited, waited)
             batch = [self._record(rest[at:at + 40]) for at in range(0, len(rest), 40)]
             self.records += [(name, r) for r in batch]
             self.batches.append(batch)
