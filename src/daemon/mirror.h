@@ -36,6 +36,8 @@ struct mirror_slot {
 	uint32_t seen_s, fin_s, touched_s;
 	uint32_t idle_s;
 	uint8_t state; /* enum mirror_state */
+	uint8_t tries; /* questions that the switch could not be asked */
+	bool again;    /* uncertain only since then */
 	char why[64];  /* uncertain */
 };
 
@@ -46,6 +48,7 @@ struct mirror {
 	struct mirror_slot *slots;
 	uint32_t n_slots, first_free, used, asking, uncertain;
 	uint32_t cursor; /* of asking */
+	bool again;	 /* there may be flows to be asked for again */
 	struct mirror_source *sources;
 	uint32_t *buckets;
 	uint32_t n_buckets, free_source;
@@ -87,15 +90,15 @@ uint32_t mirror_source_take(struct mirror *m, const struct tuple *t, uint32_t ma
 void mirror_source_put(struct mirror *m, uint32_t source);
 
 /* mirror_ask.c: which nexthop the switch chose. */
-void mirror_resolve(struct mirror *m, struct flow *f, uint64_t now_ms);
-void mirror_resolve_all(struct mirror *m, uint64_t now_ms); /* after the switch told its nexthops */
+void mirror_resolve(struct mirror *m, struct flow *f);
+void mirror_ask_again(struct mirror *m); /* the switch is reached */
 /* The next question into *b as JSON. False: there is none, or one is open. */
 bool mirror_question(struct mirror *m, uint64_t now_ms, struct strbuf *b);
 void mirror_question_drop(struct switch_state *s); /* nobody will answer it: asked again */
 /* -ENOENT: no such question; -EINVAL: it was not asked for, or is answered. One that came too late
- * is passed over. */
+ * is passed over. again: without a nexthop, since the switch could not be asked. */
 int mirror_answer(struct mirror *m, uint64_t question, const struct tuple *t,
-		  const struct ip_addr *nexthop, const char *why, uint64_t now_ms);
+		  const struct ip_addr *nexthop, const char *why, bool again, uint64_t now_ms);
 void mirror_known(struct mirror *m, struct flow *f, uint16_t nexthop, uint64_t now_ms);
 
 /* mirror_entries.c: what is written into conntrack and the pin map for them, in batches. */

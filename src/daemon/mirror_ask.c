@@ -4,12 +4,13 @@
 #include "base/clock.h"
 #include "daemon/switches.h"
 
-/* Which nexthop the switch chose for a mirrored flow: the only one of the service, else its own
- * answer. One question is open at a time; it has at most as many flows as its answer finds room for
- * in a request. */
+/* Which nexthop the switch chose for a mirrored flow. It is asked even where the service has one
+ * only: the last word on its nexthops may be older than the flow, or than the route. One question
+ * is open at a time; it has at most as many flows as its answer finds room for in a request. */
 
 #define QUESTION_FLOWS	 50
 #define ANSWER_WITHIN_MS 120000
+#define TRIES_MAX	 5 /* of a flow, where the switch could not be asked */
 
 struct question {
 	uint64_t number, asked_ms;
@@ -29,6 +30,9 @@ static void ages_text(const struct mirror *m, const struct question *q, uint64_t
 		const struct flow *f = flow_table_get(m->sw->d->flows, &q->flows[i].tuple);
 		uint64_t age = f && f->since_ms < now_ms ? now_ms - f->since_ms : 0;
 
+		/* Of an entry that was found nobody knows since when it is there. */
+		if (f && f->source == FLOW_SOURCE_DUMP)
+			age = now_ms;
 		strbuf_addf(b, "%s%llu", i ? "," : "", (unsigned long long)age);
 	}
 }
@@ -38,6 +42,7 @@ static void state_set(struct mirror *m, struct mirror_slot *slot, enum mirror_st
 	m->asking -= slot->state == MIRROR_ASKING;
 	m->uncertain -= slot->state == MIRROR_UNCERTAIN;
 	slot->state = (uint8_t)state;
+	slot->again = false;
 	m->asking += state == MIRROR_ASKING;
 	m->uncertain += state == MIRROR_UNCERTAIN;
 }
@@ -46,7 +51,7 @@ static void uncertain(struct mirror *m, struct mirror_slot *slot, const char *wh
 {
 	state_set(m, slot, MIRROR_UNCERTAIN);
 	snprintf(slot->why, sizeof(slot->why), "%s", why);
-	m->uncertain_total++;
+	m->uncertain_total += slot->tries == 0;
 }
 
 void mirror_known(struct mirror *m, struct flow *f, uint16_t nexthop, uint64_t now_ms)
@@ -72,32 +77,34 @@ void mirror_known(struct mirror *m, struct flow *f, uint16_t nexthop, uint64_t n
 	}
 }
 
-void mirror_resolve(struct mirror *m, struct flow *f, uint64_t now_ms)
+void mirror_resolve(struct mirror *m, struct flow *f)
 {
 	struct mirror_slot *slot = mirror_slot_of(m, f);
-	const struct service *service = mirror_service(m->sw->d, &f->tuple);
-	const struct switch_nexthop *n =
-		service ? switch_nexthop_single(m->sw, service->name) : NULL;
 
 	if (!slot)
 		return;
-	if (n && n->addr.family == f->tuple.family) {
-		mirror_known(m, f, (uint16_t)(n - m->sw->nexthops + 1), now_ms);
-		return;
-	}
-	if (!m->sw->config->lookup && m->sw->health.known) {
-		uncertain(m, slot, "several nexthops, no lookup");
-		return;
-	}
 	state_set(m, slot, MIRROR_ASKING);
 	switches_soon(m->sw->d);
 }
 
-void mirror_resolve_all(struct mirror *m, uint64_t now_ms)
+/* With the age of each as it is: whether its route is still the one that it began with is judged as
+ * strictly as the first time. */
+void mirror_ask_again(struct mirror *m)
 {
-	for (uint32_t i = 0; m->asking && i < m->n_slots; i++)
-		if (m->slots[i].flow && m->slots[i].state == MIRROR_ASKING)
-			mirror_resolve(m, m->slots[i].flow, now_ms);
+	if (!m->again)
+		return;
+	m->again = false;
+	for (uint32_t i = 0; i < m->n_slots; i++)
+		if (m->slots[i].flow && m->slots[i].again)
+			mirror_resolve(m, m->slots[i].flow);
+}
+
+static void unanswered(struct mirror *m, struct mirror_slot *slot, const char *why, bool again)
+{
+	uncertain(m, slot, why ? why : "the switch did not say");
+	slot->again = again && slot->tries < TRIES_MAX;
+	slot->tries += slot->again;
+	m->again |= slot->again;
 }
 
 void mirror_question_drop(struct switch_state *s)
@@ -149,7 +156,7 @@ bool mirror_question(struct mirror *m, uint64_t now_ms, struct strbuf *b)
 }
 
 int mirror_answer(struct mirror *m, uint64_t number, const struct tuple *t,
-		  const struct ip_addr *nexthop, const char *why, uint64_t now_ms)
+		  const struct ip_addr *nexthop, const char *why, bool again, uint64_t now_ms)
 {
 	struct question *q = m->sw->question;
 	const struct service *service;
@@ -179,7 +186,7 @@ int mirror_answer(struct mirror *m, uint64_t number, const struct tuple *t,
 	if (!slot || slot->state != MIRROR_ASKED)
 		return 0; /* it ended meanwhile */
 	if (!nexthop || nexthop->family == 0) {
-		uncertain(m, slot, why ? why : "the switch did not say");
+		unanswered(m, slot, why, again);
 		return 0;
 	}
 	service = mirror_service(m->sw->d, &zoned);

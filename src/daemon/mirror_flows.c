@@ -265,7 +265,7 @@ void mirror_record(struct mirror *m, const struct mirror_record *r, uint64_t now
 	entry_write(d, ENTRY_CREATE, &t, 0, service->idle_timeout_s);
 	if (d->flow_subscribers)
 		events_flow(d, f, "new");
-	mirror_resolve(m, f, now_ms);
+	mirror_resolve(m, f);
 }
 
 bool switches_conntrack(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms)
@@ -299,7 +299,7 @@ void mirror_entry_seen(struct mirror *m, const struct ct_entry *entry, uint64_t 
 	if (n)
 		mirror_known(m, f, (uint16_t)(n - m->sw->nexthops + 1), now_ms);
 	else
-		mirror_resolve(m, f, now_ms);
+		mirror_resolve(m, f);
 }
 
 struct flow *mirror_adopt(struct mirror *m, const struct tuple *t, const char *service,

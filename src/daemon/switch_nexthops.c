@@ -25,20 +25,6 @@ bool switch_nexthop_serves(const struct switch_nexthop *n, const char *service)
 	return false;
 }
 
-struct switch_nexthop *switch_nexthop_single(const struct switch_state *s, const char *service)
-{
-	struct switch_nexthop *found = NULL;
-
-	for (size_t i = 0; i < s->n_nexthops; i++) {
-		if (!switch_nexthop_serves(&s->nexthops[i], service))
-			continue;
-		if (found)
-			return NULL;
-		found = &s->nexthops[i];
-	}
-	return found;
-}
-
 struct switch_nexthop *switch_nexthop_add(struct switch_state *s, const struct ip_addr *addr)
 {
 	struct switch_nexthop *n = switch_nexthop_find(s, addr);

@@ -401,7 +401,7 @@ static void health_method(struct control_call *call, struct json_object *params,
 			bad += nexthop_read(s, json_object_array_get_idx(nexthops, i)) < 0;
 		switch_nexthops_end(s, now);
 		if (s->mirror)
-			mirror_resolve_all(s->mirror, now);
+			mirror_ask_again(s->mirror);
 	}
 	s->unknown += bad;
 	if (bad)
@@ -436,7 +436,7 @@ static void answer_method(struct control_call *call, struct json_object *params,
 		    switch_tuple_parse(tuple, &t) < 0 ||
 		    (text && ip_addr_parse(text, &nexthop) < 0) ||
 		    mirror_answer(s->mirror, (uint64_t)question, &t, &nexthop,
-				  param_string(o, "why"), now) < 0)
+				  param_string(o, "why"), param_bool(o, "again"), now) < 0)
 			bad++;
 	}
 	s->unknown += bad;

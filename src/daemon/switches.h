@@ -151,8 +151,6 @@ void switch_life(struct switch_state *s, uint64_t now_ms);
 struct switch_nexthop *switch_nexthop_find(const struct switch_state *s,
 					   const struct ip_addr *addr);
 bool switch_nexthop_serves(const struct switch_nexthop *n, const char *service);
-/* The only one of the service, NULL when there is none or there are several. */
-struct switch_nexthop *switch_nexthop_single(const struct switch_state *s, const char *service);
 /* Finds or adds. NULL: no room. */
 struct switch_nexthop *switch_nexthop_add(struct switch_state *s, const struct ip_addr *addr);
 struct switch_nexthop *switch_nexthop_of(const struct switch_state *s, const struct flow *f);

@@ -96,7 +96,7 @@ void agent_down(struct agent *a, enum http_outcome outcome, const char *sentence
 	snprintf(a->sentence, sizeof(a->sentence), "%s", sentence);
 	a->retry_ms = now + wait;
 	a->round_ms = a->retry_ms;
-	agent_ask_drop(a, "the switch does not answer");
+	agent_ask_drop(a, a->sentence);
 	agent_tell_health(a);
 	agent_arm(a, wait);
 }
@@ -154,7 +154,7 @@ static int init(struct agent *a, struct http *http, struct err *e)
 	if (!a->timer || watch_init(&a->watch, &a->config->services) < 0 ||
 	    reconciler_new(a->s, &resolver, a->key, &a->reconciler) < 0)
 		return err_set(e, -ENOMEM, "out of memory");
-	a->route_done = calloc(a->watch.n + 1, sizeof(*a->route_done));
+	a->route_done = calloc(a->watch.cap + 1, sizeof(*a->route_done));
 	return a->route_done ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <string.h>
+#include "base/clock.h"
 #include "eapi/agent_internal.h"
+
+#define NEWS_MS 500
 
 /* Path lookups, between the rounds of reading. */
 
@@ -21,7 +24,7 @@ int agent_ask(struct agent *a, struct lookup *l)
 	a->lookup[a->n_lookups++] = l;
 	/* A switch that is away has no answer, however long one waits. */
 	if (a->attached && !a->up && a->sentence[0])
-		agent_ask_drop(a, "the switch does not answer");
+		agent_ask_drop(a, a->sentence);
 	else
 		agent_kick(a);
 	return 0;
@@ -50,23 +53,35 @@ void agent_ask_drop(struct agent *a, const char *why)
 	size_t kept = a->looking ? 1 : 0;
 
 	while (a->n_lookups > kept) {
-		lookup_fail(a->lookup[kept], why);
+		lookup_break(a->lookup[kept], why);
 		answer(a, kept);
 	}
+}
+
+/* flowpind is to hear soon of nexthops that nobody had read before. */
+static void news(struct agent *a, uint64_t now_ms)
+{
+	if (!a->watch.news)
+		return;
+	a->watch.news = false;
+	if (a->round_ms > now_ms + NEWS_MS)
+		a->round_ms = now_ms + NEWS_MS;
 }
 
 static void on_answer(const struct channel_result *r, void *arg)
 {
 	struct agent *a = arg;
+	uint64_t now = clock_now_ms();
 
 	a->looking = false;
 	if (a->n_lookups == 0)
 		return;
 	if (r->outcome == CHANNEL_ANSWERED) {
-		lookup_answer(a->lookup[0], &r->rpc);
+		lookup_answer(a->lookup[0], &r->rpc, now);
+		news(a, now);
 		a->path_text = a->lookup[0]->by_text;
 	} else {
-		lookup_fail(a->lookup[0], r->sentence);
+		lookup_break(a->lookup[0], r->sentence);
 		answer(a, 0);
 		agent_down(a, r->http, r->sentence);
 		return;
@@ -88,7 +103,7 @@ bool agent_ask_step(struct agent *a)
 			a->looking = true;
 			return true;
 		}
-		lookup_fail(a->lookup[0], e.text);
+		lookup_break(a->lookup[0], e.text);
 		answer(a, 0);
 	}
 	return false;

@@ -57,7 +57,7 @@ struct agent {
 	/* Questions. */
 	struct lookup *lookup[QUESTIONS_MAX];
 	size_t n_lookups;
-	bool looking;
+	bool looking, asked_between; /* under way; since the last round began */
 	bool path_text; /* the switch tells paths in text only */
 
 	/* Writing. */

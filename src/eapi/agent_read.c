@@ -265,9 +265,16 @@ void agent_read_step(struct agent *a, uint64_t now_ms)
 {
 	if (channel_busy(a->reader) || a->stage != ROUND_IDLE)
 		return;
-	if (a->surroundings_once && a->up && now_ms < a->round_ms + a->s->poll_interval_ms &&
-	    agent_ask_step(a))
+	/* Questions first, but a round may not wait for ever; nor may a question, where rounds take
+	 * longer than they are apart. */
+	if (a->surroundings_once && a->up &&
+	    (now_ms < a->round_ms + a->s->poll_interval_ms || !a->asked_between) &&
+	    agent_ask_step(a)) {
+		a->asked_between = true;
 		return;
-	if (now_ms >= a->round_ms)
-		ask_flows(a, now_ms);
+	}
+	if (now_ms < a->round_ms)
+		return;
+	a->asked_between = false;
+	ask_flows(a, now_ms);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <string.h>
+#include "base/clock.h"
 #include "eapi/agent_internal.h"
 
 /* Routes of the services, neighbours, MAC table and ports: as many as the switch takes in one
@@ -26,7 +27,9 @@ static const struct {
 
 void agent_surroundings_begin(struct agent *a)
 {
-	memset(a->route_done, 0, a->watch.n * sizeof(*a->route_done));
+	watch_begin_round(&a->watch, clock_now_ms());
+	for (size_t i = 0; i < a->watch.n; i++)
+		a->route_done[i] = i >= a->watch.n_fixed && !a->watch.list[i].due;
 	memset(a->table_done, 0, sizeof(a->table_done));
 }
 
@@ -43,7 +46,7 @@ static bool is_shared(const struct agent *a, size_t watched)
 
 	for (size_t i = 0; watch_shares(w) && i < a->n_asked; i++) {
 		const struct watched *other =
-			a->asked[i] < a->watch.n ? &a->watch.list[a->asked[i]] : NULL;
+			a->asked[i] < a->watch.cap ? &a->watch.list[a->asked[i]] : NULL;
 
 		if (other && watch_shares(other) &&
 		    other->prefix.addr.family == w->prefix.addr.family)
@@ -69,7 +72,7 @@ bool agent_surroundings_commands(struct agent *a, uint64_t now_ms)
 			continue;
 		snprintf(text, sizeof(text), "%s%s%s", tables[i].command, vrf ? " vrf " : "",
 			 vrf ? a->s->vrf : "");
-		ask(a, text, a->watch.n + i);
+		ask(a, text, a->watch.cap + i);
 	}
 	return a->n_asked > 0;
 }
@@ -108,11 +111,11 @@ static void take_routes(struct agent *a, size_t what, struct json_object *model,
 
 static void take_one(struct agent *a, size_t what, struct json_object *model, uint64_t now_ms)
 {
-	if (what < a->watch.n) {
+	if (what < a->watch.cap) {
 		take_routes(a, what, model, now_ms);
 	} else {
-		a->table_done[what - a->watch.n] = true;
-		read_table(a, what - a->watch.n, model);
+		a->table_done[what - a->watch.cap] = true;
+		read_table(a, what - a->watch.cap, model);
 	}
 }
 
@@ -122,8 +125,8 @@ static void refused(struct agent *a, size_t what, const char *message, uint64_t 
 
 	if (log_limit_pass(&a->limit_read, now_ms, &dropped))
 		log_notice("switch %s: a command to read was refused: %s", a->s->name, message);
-	if (what >= a->watch.n) {
-		a->table_skip_ms[what - a->watch.n] = now_ms + SKIP_MS;
+	if (what >= a->watch.cap) {
+		a->table_skip_ms[what - a->watch.cap] = now_ms + SKIP_MS;
 		return;
 	}
 	a->route_done[what] = !watch_next_form(&a->watch.list[what]);

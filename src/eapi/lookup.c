@@ -10,7 +10,7 @@
 #define FAILURES_MAX	 3
 #define CODE_UNCONVERTED 1003 /* there is no model: ask for text */
 
-int lookup_new(const struct switch_config *config, const struct watch *watch,
+int lookup_new(const struct switch_config *config, struct watch *watch,
 	       const struct topology *topology, int64_t question, struct lookup **ret_lookup)
 {
 	struct lookup *l = calloc(1, sizeof(*l));
@@ -82,6 +82,13 @@ void lookup_fail(struct lookup *l, const char *why)
 		uncertain(&l->flow[i], "%s", why);
 }
 
+void lookup_break(struct lookup *l, const char *why)
+{
+	for (size_t i = 0; i < l->n; i++)
+		l->flow[i].again = !l->flow[i].done;
+	lookup_fail(l, why);
+}
+
 static void add(struct lookup *l, struct commands *c, enum lookup_what what, uint32_t index,
 		const char *text)
 {
@@ -130,9 +137,9 @@ static bool add_path(struct lookup *l, struct commands *c, uint32_t index)
  * once. */
 static bool has_several(const struct lookup *l, const struct lookup_dst *d)
 {
-	const struct watched *w = watch_find(l->watch, &d->addr);
+	const struct vias *known = watch_route(l->watch, &d->addr);
 
-	return d->has_before ? d->before.n > 1 : w && w->read && w->route.n > 1;
+	return d->has_before ? d->before.n > 1 : known && known->n > 1;
 }
 
 static bool wants_path(const struct lookup *l, const struct lookup_flow *f)
@@ -260,16 +267,25 @@ int lookup_map(const struct vias *r, const struct topology *t, const char *inter
 }
 
 /* Whether the route that was read now is the one of the time when the flow was seen. */
-static bool same_as_seen(const struct lookup *l, const struct lookup_flow *f,
-			 const struct vias *now)
+static bool is_of_then(const struct lookup *l, struct lookup_flow *f)
 {
-	const struct watched *w = watch_find(l->watch, &l->dst[f->dst].addr);
+	const struct lookup_dst *d = &l->dst[f->dst];
 
-	if (!w || !w->read)
-		return true;
-	if (f->seen_ms < w->changed_ms)
+	if (d->has_after && !vias_equal(&d->before, &d->after)) {
+		uncertain(f, "the route changed while it was asked for");
 		return false;
-	return w->prefix.len < ip_family_bits(w->prefix.addr.family) || vias_equal(&w->route, now);
+	}
+	switch (watch_prove(l->watch, &d->addr, &d->before, f->seen_ms)) {
+	case WATCH_PROVEN:
+		return true;
+	case WATCH_CHANGED:
+		uncertain(f, "the route is not the one of when the flow began");
+		break;
+	case WATCH_UNREAD:
+		uncertain(f, "its route had not been read before the flow began");
+		break;
+	}
+	return false;
 }
 
 static void settle_flow(struct lookup *l, struct lookup_flow *f)
@@ -279,11 +295,9 @@ static void settle_flow(struct lookup *l, struct lookup_flow *f)
 
 	if (f->done || !d->has_before)
 		return;
-	if (d->has_after && !vias_equal(&d->before, &d->after))
-		uncertain(f, "the route changed while it was asked for");
-	else if (!same_as_seen(l, f, &d->before))
-		uncertain(f, "the route is not the one of when the flow began");
-	else if (d->before.n == 0)
+	if (!is_of_then(l, f))
+		return;
+	if (d->before.n == 0)
 		uncertain(f, "the switch has no route to it");
 	else if (d->before.n == 1 && d->before.via[0].addr.family == 0)
 		uncertain(f, "the switch reaches it without a nexthop, over %s",
@@ -338,13 +352,14 @@ static void read_path(struct lookup *l, struct lookup_flow *f, struct json_objec
 }
 
 static void read_route(struct lookup *l, struct lookup_dst *d, bool after,
-		       struct json_object *model)
+		       struct json_object *model, uint64_t now_ms)
 {
 	struct vias *r = after ? &d->after : &d->before;
 	int x = route_read(model, l->config->vrf, &d->addr, r);
 
 	if (x == 0 || x == -ENOENT) {
 		*(after ? &d->has_after : &d->has_before) = true;
+		watch_note(l->watch, &d->addr, r, now_ms);
 		return;
 	}
 	for (size_t i = 0; i < l->n; i++)
@@ -353,12 +368,14 @@ static void read_route(struct lookup *l, struct lookup_dst *d, bool after,
 				  "the switch's answer about the route is not understood");
 }
 
-static void read_one(struct lookup *l, const struct lookup_command *c, struct json_object *model)
+static void read_one(struct lookup *l, const struct lookup_command *c, struct json_object *model,
+		     uint64_t now_ms)
 {
 	switch (c->what) {
 	case LOOKUP_BEFORE:
 	case LOOKUP_AFTER:
-		read_route(l, &l->dst[c->index], c->what == LOOKUP_AFTER, model);
+		read_route(l, &l->dst[c->index], c->what == LOOKUP_AFTER, model,
+			   now_ms);
 		break;
 	case LOOKUP_SOURCE:
 		read_source(l, &l->flow[c->index], model);
@@ -404,7 +421,7 @@ static void command_failed(struct lookup *l, const struct lookup_command *c, int
 	}
 }
 
-void lookup_answer(struct lookup *l, const struct rpc_answer *a)
+void lookup_answer(struct lookup *l, const struct rpc_answer *a, uint64_t now_ms)
 {
 	size_t done = a->outcome == RPC_OK ? l->n_commands : 0;
 
@@ -418,7 +435,7 @@ void lookup_answer(struct lookup *l, const struct rpc_answer *a)
 	for (size_t i = 0; i < done; i++) {
 		_cleanup_(eapi_json_putp) struct json_object *hold = NULL;
 
-		read_one(l, &l->command[i], rpc_result(a, l->begin + i, &hold));
+		read_one(l, &l->command[i], rpc_result(a, l->begin + i, &hold), now_ms);
 	}
 	if (done < l->n_commands)
 		command_failed(l, &l->command[done], a->code, a->message);

@@ -7,9 +7,10 @@
 #include "eapi/watch.h"
 
 /* Which nexthop a switch chose for flows that it forwards by itself. Many flows in one request; the
- * routes stand before and behind the questions of it, and what differs from each other, or from
- * what was known when the flow was seen, makes the flow uncertain: it is better left alone than
- * pinned to a nexthop that it never had. Pure. */
+ * routes stand before and behind the questions of it. They are those of the flow only where they
+ * are the same as each other, and as each reading from one before the flow was seen until now;
+ * otherwise the flow is uncertain: it is better left alone than pinned to a nexthop that it never
+ * had. Pure. */
 
 #define LOOKUP_FLOWS 100
 
@@ -20,6 +21,7 @@ struct lookup_flow {
 	bool done;
 	struct ip_addr nexthop; /* family 0: uncertain, and why */
 	char why[112];
+	bool again; /* the switch could not be asked */
 	char ingress[INTERFACE_NAME], path[INTERFACE_NAME];
 };
 
@@ -38,7 +40,7 @@ struct lookup_command {
 
 struct lookup {
 	const struct switch_config *config;
-	const struct watch *watch;
+	struct watch *watch;
 	const struct topology *topology;
 	int64_t question;
 	struct lookup_flow flow[LOOKUP_FLOWS];
@@ -53,8 +55,9 @@ struct lookup {
 			 their own, around that one */
 };
 
-/* `watch` and `topology` are borrowed and may change between the calls. */
-int lookup_new(const struct switch_config *config, const struct watch *watch,
+/* `watch` and `topology` are borrowed and may change between the calls; routes that are read are
+ * noted in `watch`. */
+int lookup_new(const struct switch_config *config, struct watch *watch,
 	       const struct topology *topology, int64_t question,
 	       struct lookup **ret_lookup) _must_check_;
 struct lookup *lookup_free(struct lookup *l);
@@ -64,9 +67,11 @@ bool lookup_add(struct lookup *l, const struct tuple *t, uint64_t seen_ms);
 
 /* The next request, and its format. False: every flow has its answer. */
 bool lookup_next(struct lookup *l, struct commands *c, bool *ret_text);
-/* What came of it. */
-void lookup_answer(struct lookup *l, const struct rpc_answer *a);
-/* It was not answered: whatever is open is uncertain. */
+/* What came of it, now. */
+void lookup_answer(struct lookup *l, const struct rpc_answer *a, uint64_t now_ms);
+/* It was not answered: whatever is open is uncertain, and may be asked again. */
+void lookup_break(struct lookup *l, const char *why);
+/* There is no answer: whatever is open stays uncertain. */
 void lookup_fail(struct lookup *l, const char *why);
 
 /* The one nexthop of a route that is behind this interface. 0; -ENOENT: none; -ENOTUNIQ: several.

@@ -63,6 +63,8 @@ static void tell_answer(struct seam *s, struct strbuf *b)
 		add_text(b, "nexthop", ip_addr_format(&f->nexthop, nexthop));
 		if (f->nexthop.family == 0)
 			add_text(b, "why", f->why);
+		if (f->again)
+			strbuf_adds(b, ",\"again\":true");
 		strbuf_adds(b, "}");
 		first = false;
 	}

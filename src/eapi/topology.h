@@ -16,6 +16,7 @@
 struct via {
 	struct ip_addr addr; /* family 0: on-link, or a tunnel */
 	char interface[INTERFACE_NAME];
+	uint32_t weight; /* in thousandths; 0: the model has none */
 };
 
 /* The nexthops of one destination, sorted. */
@@ -87,4 +88,6 @@ int route_read(struct json_object *model, const char *vrf, const struct ip_addr 
 /* The nexthops of one route of routes_each(). */
 int route_read_vias(struct json_object *route, struct vias *ret_route) _must_check_;
 bool vias_equal(const struct vias *a, const struct vias *b);
+/* *ret_copy has what it held cleared. False, and as it was: no memory. */
+bool vias_copy(const struct vias *r, struct vias *ret_copy);
 void vias_clear(struct vias *r);

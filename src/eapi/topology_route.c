@@ -4,6 +4,8 @@
 #include "eapi/reading_internal.h"
 #include "eapi/topology.h"
 
+#define WEIGHT_MAX 4000000
+
 bool routes_each(struct json_object *model, const char *vrf,
 		 void (*fn)(const struct ip_prefix *p, struct json_object *route, void *arg),
 		 void *arg)
@@ -32,7 +34,9 @@ static int via_compare(const void *a, const void *b)
 	const struct via *x = a, *y = b;
 	int r = ip_addr_compare(&x->addr, &y->addr);
 
-	return r ? r : strcmp(x->interface, y->interface);
+	if (r == 0)
+		r = strcmp(x->interface, y->interface);
+	return r ? r : (x->weight > y->weight) - (x->weight < y->weight);
 }
 
 int route_read_vias(struct json_object *route, struct vias *ret_route)
@@ -48,7 +52,12 @@ int route_read_vias(struct json_object *route, struct vias *ret_route)
 		const char *addr = eapi_json_text(eapi_json_get(o, "nexthopAddr"));
 		const char *interface = eapi_json_text(eapi_json_get(o, "interface"));
 		struct via *v = &r.via[r.n++];
+		double weight;
 
+		/* The same nexthops with other weights send flows elsewhere. */
+		if (eapi_json_double(eapi_json_get(o, "weight"), &weight) && weight > 0 &&
+		    weight < WEIGHT_MAX)
+			v->weight = (uint32_t)(weight * 1000);
 		if (interface)
 			interface_normalize(interface, v->interface);
 		if (addr && addr[0] && reading_parse_addr(addr, &v->addr) < 0)
@@ -93,6 +102,19 @@ bool vias_equal(const struct vias *a, const struct vias *b)
 	for (size_t i = 0; i < a->n; i++)
 		if (via_compare(&a->via[i], &b->via[i]) != 0)
 			return false;
+	return true;
+}
+
+bool vias_copy(const struct vias *r, struct vias *ret_copy)
+{
+	struct via *via = calloc(r->n + 1, sizeof(*via));
+
+	if (!via)
+		return false;
+	if (r->n)
+		memcpy(via, r->via, r->n * sizeof(*via));
+	vias_clear(ret_copy);
+	*ret_copy = (struct vias){ .via = via, .n = r->n };
 	return true;
 }
 

@@ -5,6 +5,21 @@
 #include <string.h>
 #include "base/vec.h"
 
+static void routes_free(struct watched_route *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		vias_clear(&list[i].vias);
+	free(list);
+}
+
+static void watched_clear(struct watched *w)
+{
+	vias_clear(&w->route);
+	routes_free(w->routes, w->n_routes);
+	w->routes = NULL;
+	w->n_routes = 0;
+}
+
 int watch_init(struct watch *w, const struct service_set *services)
 {
 	struct watch new = { .service = services->list, .n_services = services->n };
@@ -12,7 +27,8 @@ int watch_init(struct watch *w, const struct service_set *services)
 
 	for (size_t i = 0; i < services->n; i++)
 		n += services->list[i].n_prefixes;
-	new.list = calloc(n + 1, sizeof(*new.list));
+	new.cap = n + WATCH_DESTINATIONS;
+	new.list = calloc(new.cap, sizeof(*new.list));
 	if (!new.list)
 		return -ENOMEM;
 	for (size_t i = 0; i < services->n; i++) {
@@ -26,6 +42,7 @@ int watch_init(struct watch *w, const struct service_set *services)
 				new.list[new.n++].prefix = *p;
 		}
 	}
+	new.n_fixed = new.n;
 	*w = new;
 	return 0;
 }
@@ -33,7 +50,7 @@ int watch_init(struct watch *w, const struct service_set *services)
 void watch_clear(struct watch *w)
 {
 	for (size_t i = 0; i < w->n; i++)
-		vias_clear(&w->list[i].route);
+		watched_clear(&w->list[i]);
 	free(w->list);
 	free(w->nexthop);
 	*w = (struct watch){ 0 };
@@ -96,8 +113,23 @@ const char *watch_command(const struct watched *w, const char *vrf, char *buf, s
 struct collect {
 	const struct watched *w;
 	struct vias all;
+	struct watched_route *routes;
+	size_t n, cap;
 	bool failed;
 };
+
+static void add_route(struct collect *c, const struct ip_prefix *p, struct vias *r)
+{
+	struct watched_route *list = vec_reserve(c->routes, c->n, &c->cap, sizeof(*list));
+
+	if (!list) {
+		vias_clear(r);
+		c->failed = true;
+		return;
+	}
+	c->routes = list;
+	list[c->n++] = (struct watched_route){ .prefix = *p, .vias = *r };
+}
 
 static void collect(const struct ip_prefix *p, struct json_object *route, void *arg)
 {
@@ -128,7 +160,7 @@ static void collect(const struct ip_prefix *p, struct json_object *route, void *
 		c->all.via = grown;
 		grown[c->all.n++] = r.via[i];
 	}
-	vias_clear(&r);
+	add_route(c, p, &r);
 }
 
 /* In whatever order the model had them. */
@@ -137,49 +169,234 @@ static int compare_vias(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct via));
 }
 
+/* The readings in a row that show this route go on, or begin. Takes `new` over. */
+static void take_host(struct watched *w, struct vias *new, uint64_t now_ms)
+{
+	bool differs = w->read && !vias_equal(&w->route, new);
+
+	if (!w->read || differs || w->since_ms == 0)
+		w->since_ms = now_ms;
+	w->changed |= differs;
+	vias_clear(&w->route);
+	w->route = *new;
+	*new = (struct vias){ 0 };
+	w->read = true;
+	w->read_ms = now_ms;
+}
+
+static const struct watched_route *same_prefix(const struct watched_route *list, size_t n,
+					       const struct ip_prefix *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ip_prefix_equal(&list[i].prefix, p))
+			return &list[i];
+	return NULL;
+}
+
+/* A route that is gone may have been that of any address of a route around it. */
+static void take_gone(struct collect *c, const struct watched_route *gone, uint64_t now_ms)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		if (!ip_prefix_contains(&c->routes[i].prefix, &gone->prefix))
+			continue;
+		c->routes[i].since_ms = now_ms;
+		c->routes[i].changed = true;
+	}
+}
+
+static void take_network(struct watched *w, struct collect *c, uint64_t now_ms)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		struct watched_route *new = &c->routes[i];
+		const struct watched_route *old =
+			same_prefix(w->routes, w->n_routes, &new->prefix);
+		bool same = old && vias_equal(&old->vias, &new->vias);
+
+		new->since_ms = same && old->since_ms ? old->since_ms : now_ms;
+		new->changed = w->read && (!same || old->changed);
+	}
+	for (size_t i = 0; i < w->n_routes; i++)
+		if (!same_prefix(c->routes, c->n, &w->routes[i].prefix))
+			take_gone(c, &w->routes[i], now_ms);
+	watched_clear(w);
+	w->routes = c->routes;
+	w->n_routes = c->n;
+	w->route = c->all;
+	w->read = true;
+}
+
 bool watch_read(struct watched *w, const char *vrf, struct json_object *model, uint64_t now_ms)
 {
+	struct collect c = { .w = w };
 	struct vias new = { 0 };
 
 	if (is_host(&w->prefix)) {
 		int r = route_read(model, vrf, &w->prefix.addr, &new);
 
-		if (r < 0 && r != -ENOENT)
-			return false;
-	} else {
-		struct collect c = { .w = w };
-
-		if (!routes_each(model, vrf, collect, &c) || c.failed) {
-			vias_clear(&c.all);
-			return false;
-		}
-		new = c.all;
-		if (new.n > 1)
-			qsort(new.via, new.n, sizeof(*new.via), compare_vias);
+		if (r == 0 || r == -ENOENT)
+			take_host(w, &new, now_ms);
+		return r == 0 || r == -ENOENT;
 	}
-	if (w->read && !vias_equal(&w->route, &new))
-		w->changed_ms = now_ms;
-	vias_clear(&w->route);
-	w->route = new;
-	w->read = true;
+	if (!routes_each(model, vrf, collect, &c) || c.failed) {
+		vias_clear(&c.all);
+		routes_free(c.routes, c.n);
+		return false;
+	}
+	if (c.all.n > 1)
+		qsort(c.all.via, c.all.n, sizeof(*c.all.via), compare_vias);
+	if (w->form == WATCH_ONE) {
+		/* Of one address only: it says nothing about the others. */
+		routes_free(c.routes, c.n);
+		c.routes = NULL;
+		c.n = 0;
+	}
+	take_network(w, &c, now_ms);
 	return true;
 }
 
-const struct watched *watch_find(const struct watch *w, const struct ip_addr *a)
-{
-	const struct watched *best = NULL;
+/* --- destinations */
 
+static struct watched *find_host(const struct watch *w, const struct ip_addr *a)
+{
 	for (size_t i = 0; i < w->n; i++)
+		if (is_host(&w->list[i].prefix) && ip_addr_equal(&w->list[i].prefix.addr, a))
+			return &w->list[i];
+	return NULL;
+}
+
+/* The most specific of the networks that hold it. */
+static struct watched *find_network(const struct watch *w, const struct ip_addr *a)
+{
+	struct watched *best = NULL;
+
+	for (size_t i = 0; i < w->n_fixed; i++)
 		if (ip_prefix_contains_addr(&w->list[i].prefix, a) &&
 		    (!best || w->list[i].prefix.len > best->prefix.len))
 			best = &w->list[i];
 	return best;
 }
 
-static bool is_of(const struct watched *w, const struct service *s)
+static struct watched_route *find_route(const struct watched *w, const struct ip_addr *a)
 {
+	struct watched_route *best = NULL;
+
+	for (size_t i = 0; w && i < w->n_routes; i++)
+		if (ip_prefix_contains_addr(&w->routes[i].prefix, a) &&
+		    (!best || w->routes[i].prefix.len > best->prefix.len))
+			best = &w->routes[i];
+	return best;
+}
+
+void watch_begin_round(struct watch *w, uint64_t now_ms)
+{
+	size_t due = 0;
+
+	for (size_t i = w->n_fixed; i < w->n;) {
+		w->list[i].due = false;
+		if (now_ms - w->list[i].used_ms < WATCH_UNUSED_MS) {
+			i++;
+			continue;
+		}
+		watched_clear(&w->list[i]);
+		w->list[i] = w->list[--w->n];
+	}
+	/* Those that were read longest ago. */
+	for (; due < WATCH_ROUND; due++) {
+		struct watched *oldest = NULL;
+
+		for (size_t i = w->n_fixed; i < w->n; i++)
+			if (!w->list[i].due && (!oldest || w->list[i].read_ms < oldest->read_ms))
+				oldest = &w->list[i];
+		if (!oldest)
+			break;
+		oldest->due = true;
+	}
+}
+
+static struct watched *add_destination(struct watch *w, const struct ip_addr *a)
+{
+	struct watched *d = NULL;
+
+	for (size_t i = w->n_fixed; w->n == w->cap && i < w->n; i++)
+		if (!d || w->list[i].used_ms < d->used_ms)
+			d = &w->list[i];
+	if (d)
+		watched_clear(d);
+	else
+		d = &w->list[w->n++];
+	*d = (struct watched){ .prefix = { .addr = *a, .len = ip_family_bits(a->family) } };
+	return d;
+}
+
+void watch_note(struct watch *w, const struct ip_addr *a, const struct vias *route, uint64_t now_ms)
+{
+	struct watched *h = find_host(w, a), *network = find_network(w, a);
+	struct watched_route *r = find_route(network, a);
+	bool differs = r && !vias_equal(&r->vias, route);
+	struct vias copy = { 0 };
+
+	if (!network || !vias_copy(route, &copy))
+		return;
+	/* From now on it is the destination's own readings that count. */
+	if (differs)
+		r->since_ms = 0;
+	if (!h && (!r || differs)) {
+		h = add_destination(w, a);
+		h->changed = differs;
+		w->news = true;
+	}
+	if (h) {
+		h->used_ms = now_ms;
+		w->news |= h->read && !vias_equal(&h->route, route);
+		take_host(h, &copy, now_ms);
+	}
+	vias_clear(&copy);
+}
+
+static bool is_proven(uint64_t since_ms, uint64_t seen_ms)
+{
+	return since_ms && since_ms + WATCH_LATE_MS <= seen_ms;
+}
+
+enum watch_proof watch_prove(const struct watch *w, const struct ip_addr *a,
+			     const struct vias *route, uint64_t seen_ms)
+{
+	const struct watched *h = find_host(w, a);
+	const struct watched_route *r = find_route(find_network(w, a), a);
+	bool changed = (h && h->changed) || (r && r->changed);
+
+	/* One that a destination's own reading contradicted has nothing to say until it is read
+	 * again. */
+	if (h && r && r->since_ms == 0)
+		r = NULL;
+	if ((!h || !h->read) && !r)
+		return WATCH_UNREAD;
+	if ((h && !vias_equal(&h->route, route)) || (r && !vias_equal(&r->vias, route)))
+		return WATCH_CHANGED;
+	if ((!h || is_proven(h->since_ms, seen_ms)) && (!r || is_proven(r->since_ms, seen_ms)))
+		return WATCH_PROVEN;
+	return changed ? WATCH_CHANGED : WATCH_UNREAD;
+}
+
+const struct vias *watch_route(const struct watch *w, const struct ip_addr *a)
+{
+	const struct watched *h = find_host(w, a), *network = find_network(w, a);
+	const struct watched_route *r = find_route(network, a);
+
+	if (h && h->read)
+		return &h->route;
+	return r ? &r->vias : network && network->read ? &network->route : NULL;
+}
+
+/* --- nexthops */
+
+static bool is_of(const struct watch *w, const struct watched *x, const struct service *s)
+{
+	bool destination = x >= w->list + w->n_fixed;
+
 	for (size_t i = 0; i < s->n_prefixes; i++)
-		if (ip_prefix_equal(&s->prefixes[i], &w->prefix))
+		if (destination ? ip_prefix_contains(&s->prefixes[i], &x->prefix)
+				: ip_prefix_equal(&s->prefixes[i], &x->prefix))
 			return true;
 	return false;
 }
@@ -189,7 +406,7 @@ bool watch_names(const struct watch *w, size_t service, const struct ip_addr *ne
 	for (size_t i = 0; i < w->n; i++)
 		for (size_t k = 0; k < w->list[i].route.n; k++)
 			if (ip_addr_equal(&w->list[i].route.via[k].addr, nexthop) &&
-			    is_of(&w->list[i], &w->service[service]))
+			    is_of(w, &w->list[i], &w->service[service]))
 				return true;
 	return false;
 }

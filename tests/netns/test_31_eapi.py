@@ -52,7 +52,7 @@ def wishes():
 def cheap():
     with World("max-flows = 2000", {"request-ms": 5}) as w:
         w.start()
-        wait_until(lambda: w.pind.healths > 1 and w.pind.ask_socket, 5)
+        w.know()
         before = w.pind.health["requests"]
         tuples = [tuple4(20000 + i, f"12.12.12.{i % 200 + 1}") for i in range(1000)]
         for i in range(0, 1000, 100):
@@ -207,7 +207,7 @@ def pin_of(cert):
 def lookups():
     with World() as w:
         w.start()
-        wait_until(lambda: w.pind.healths > 1 and w.pind.ask_socket, 5)
+        w.know()
 
         def ask(tuples, ages=None):
             q = w.pind.ask(tuples, ages)
@@ -220,7 +220,7 @@ def lookups():
         some = flows4(20) + [tuple6(30000 + i) for i in range(20)]
         equal([a.get("nexthop") for a in ask(some)], [truth(t) for t in some], "IPv4 and IPv6")
         w.route([A])
-        time.sleep(1)
+        w.know()
         since = len(w.sim.journal())
         equal({a.get("nexthop") for a in ask(flows4(10))}, {A}, "a single nexthop")
         check(not any("load-balance" in e["command"] for e in w.sim.journal()[since:]), "needs no question")
@@ -230,7 +230,7 @@ def lookups():
         w.route([A, B])
         answers = ask(flows4(3))
         check(all("why" in a and "nexthop" not in a for a in answers), "a route that changed since it was read last is uncertain", answers)
-        time.sleep(1)
+        w.know()
         w.sim.control("reply", command="show load-balance.*", count=1, model={"outputIntf": "Ethernet9"})
         check("Ethernet9" in ask(flows4(1))[0].get("why", ""), "an interface that no nexthop is behind is uncertain")
         w.sim.set(lb="platform")
@@ -244,7 +244,7 @@ def lookups():
                 w.sim.control("arp", address=address, mac=f"00:00:00:00:00:{mac}", interface="Vlan10")
             w.sim.control("route", prefix="1.1.1.1/32", vias=[{"interface": "Vlan10", "nexthop": n} for n in (A, B)])
             w.start()
-            wait_until(lambda: w.pind.healths > 1 and w.pind.ask_socket, 5)
+            w.know()
             q = w.pind.ask(flows4(20))
             wait_until(lambda: len(w.pind.answers.get(q, {})) == 20, 5)
             answers = [w.pind.answers.get(q, {}).get(key(t), {}) for t in flows4(20)]

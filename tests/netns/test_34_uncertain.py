@@ -59,6 +59,12 @@ def shown(beside, unsure):
     note({r["text"] for r in rows})
 
 
+def pinned(lab, beside, pool, text):
+    ok = wait_until(lambda: lab.pinned(pool), 30, poll=0.1)
+    have = in_hardware(lab)
+    check(ok, text, lambda: [(f, beside.shown(f)["flow"]["switches"]) for f in pool.flows if have.get((f.src, f.sport)) != f.server][:4])
+
+
 def begin(lab, config=None, **kwargs):
     lab.resolve()
     lab.mirror()
@@ -71,37 +77,130 @@ def unchanged(lab, beside, truth):
         pool = TcpPool(lab, 1)
         truth.update(where(pool))
         one = pool.flows[0]
-        wait_until(answered(beside), 10, poll=0.1)
+        wait_until(answered(beside), 30, poll=0.1)
         state = told(beside, lab).get((one.src, one.sport))
         pool.end(reset=True)
+        if state is None:
+            why.append(beside.shown(one)["flow"]["switches"][0])
         return state is not None
-    wait_until(certain, 20, "the route is settled", poll=0.2)
+    why = []
+    check(wait_until(certain, 60, poll=0.2), "the route is settled", why)
 
 
-@case("between the first packets and the answers", "1.1.1.1/32")
-@case("for a service that is a network", "1.1.1.0/24")
-def under_way(prefix):
-    with SwitchLab(3, knobs={"request-ms": 120}) as lab:
+HOST, NET = "1.1.1.1/32", "1.1.1.0/24"
+RARELY = "5s"  # seldom enough: nothing is read between two polls but what questions read
+
+
+def service_of(lab, prefix, **switch):
+    return f"service web {{ prefix = {prefix} }}\n" + section(lab, more=MORE, mirror=MIRROR, **switch)
+
+
+@case("between the first packets and the answers", HOST)
+@case("for a service that is a network", NET)
+@case("with a rare poll", HOST, RARELY)
+@case("for a network, with a rare poll", NET, RARELY)
+@case("for a network of which the switch lists the routes", NET, RARELY, "longer")
+@case("for a network that is read with the whole table", NET, "500ms", "all")
+def under_way(prefix, poll="500ms", lists="none"):
+    with SwitchLab(3, knobs={"request-ms": 120, "route-lists": lists}) as lab:
         lab.announce(ROUTES[0], prefix=prefix)
-        beside = begin(lab, f"service web {{ prefix = {prefix} }}\n" + section(lab, more=MORE, mirror=MIRROR))
+        beside = begin(lab, service_of(lab, prefix, poll=poll))
         truth = {}
         for n, servers in enumerate(ROUTES[1:]):
             if n % 2 == 0:
                 unchanged(lab, beside, truth)
-            pool = TcpPool(lab, 300)
-            # At once, and in the middle of the answers.
-            if n == 2:
-                wait_until(lambda: 0 < beside.switch()["mirror"]["asking"] <= 150, 10, "half of them are answered")
-            check(beside.switch()["mirror"]["asking"] > 0, "questions are open while the route changes", beside.switch)
+            if n == 2:  # in the middle of the answers; else at once
+                moment(lab, "^show load-balance ", servers, prefix, skip=60)
+            pool = TcpPool(lab, 120)
             truth.update(where(pool))
-            lab.announce(servers, prefix=prefix)
+            if n == 2:
+                wait_until(answered(beside), 60, "half of them are answered before the route changes, and half after", poll=0.3)
+            else:
+                check(beside.switch()["mirror"]["asking"] > 0, "questions are open while the route changes", beside.switch)
+                lab.announce(servers, prefix=prefix)
             pool.end(reset=True)
         sure, unsure = judge(lab, beside, truth)
-        check(unsure and len(sure) > 50, "some are uncertain, some are not", (len(sure), len(unsure)))
+        check(unsure and len(sure) > 40, "some are uncertain, some are not", (len(sure), len(unsure)))
         shown(beside, unsure)
         unchanged(lab, beside, truth)
-        pool = TcpPool(lab, 100)
-        wait_until(lambda: lab.pinned(pool), 20, "connections of later are pinned, each on its own server")
+        pinned(lab, beside, TcpPool(lab, 100), "connections of later are pinned, each on its own server")
+
+
+def moment(lab, command, servers, prefix=HOST, skip=0):
+    """The route changes just before the switch runs such a command, once."""
+    vias = [{"interface": lab.ports[s], "nexthop": lab.address_of(s)} for s in servers]
+    change = {"op": "route", "prefix": prefix, "vias": vias} if vias else {"op": "no-route", "prefix": prefix}
+    lab.sim.control("reply", command=command, skip=skip, do=[change, {"op": "refresh"}])
+
+
+def uncertain_all(lab, beside, truth, pool, text):
+    truth.update(where(pool))
+    sure, unsure = judge(lab, beside, truth)
+    mine = set(where(pool))
+    equal(mine & set(sure), set(), text)
+    shown(beside, unsure & mine)
+
+
+@case("a single nexthop is replaced between two polls", HOST)
+@case("and that of a network", NET)
+def single(prefix):
+    with SwitchLab(2) as lab:
+        lab.announce(["s1"], prefix=prefix)
+        beside = begin(lab, service_of(lab, prefix, poll=RARELY))
+        truth = {}
+        unchanged(lab, beside, truth)
+        # Before the flows begin: their first question reads another route than the last poll.
+        lab.announce(["s2"], prefix=prefix)
+        pool = TcpPool(lab, 50)
+        equal(set(where(pool).values()), {"s2"}, "new connections go to the new server")
+        uncertain_all(lab, beside, truth, pool, "none that began before the new route was read is taken for certain")
+        unchanged(lab, beside, truth)
+        after = TcpPool(lab, 50)
+        pinned(lab, beside, after, "those that begin later are pinned to it, before the next poll")
+        truth.update(where(after))
+        # After they began: what their question reads is not what they went by.
+        moment(lab, "^show ip route 1.1.1.1$", ["s1"], prefix)
+        pool = TcpPool(lab, 50)
+        equal(set(where(pool).values()), {"s2"}, "connections begin, and then the route is replaced")
+        uncertain_all(lab, beside, truth, pool, "none of them is pinned to where it did not go")
+        unchanged(lab, beside, truth)
+        last = TcpPool(lab, 20)
+        equal(set(where(last).values()), {"s1"}, "what begins now goes back to the first server")
+        pinned(lab, beside, last, "and is pinned there")
+
+
+@case("amid the request that asks", "^show load-balance ", 0)
+@case("behind the paths, before the routes are read again", "^show ip route 1.1.1.1$", 1)
+@case("before the first command", "^show ip route 1.1.1.1$", 0)
+def amid(command, skip):
+    with SwitchLab(3) as lab:
+        lab.announce(["s1", "s2"])
+        beside = begin(lab, poll=RARELY)
+        truth = {}
+        unchanged(lab, beside, truth)
+        moment(lab, command, ["s2", "s3"], skip=skip)
+        pool = TcpPool(lab, 40)
+        equal(set(where(pool).values()), {"s1", "s2"}, "40 connections begin by the old route")
+        uncertain_all(lab, beside, truth, pool, "none is certain")
+        equal(lab.asic(pool.flows[0]) in ("s2", "s3"), True, "the route did change")
+
+
+@case("a more specific route that nobody read is withdrawn", "none")
+@case("and where the switch lists its routes", "longer")
+def specific(lists):
+    with SwitchLab(2, knobs={"route-lists": lists}) as lab:
+        lab.announce(["s1"], prefix=NET)
+        lab.announce(["s2"], prefix=HOST)
+        beside = begin(lab, service_of(lab, NET, poll=RARELY))
+        truth = {}
+        moment(lab, "^show ip route 1.1.1.1$", [])
+        pool = TcpPool(lab, 30)
+        equal(set(where(pool).values()), {"s2"}, "connections go by the more specific route")
+        uncertain_all(lab, beside, truth, pool, "none is taken for what the network's route says")
+        unchanged(lab, beside, truth)
+        after = TcpPool(lab, 20)
+        equal(set(where(after).values()), {"s1"}, "new ones go by the network's route")
+        pinned(lab, beside, after, "and are pinned")
 
 
 main()

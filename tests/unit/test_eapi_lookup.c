@@ -99,7 +99,8 @@ static void test_topology(void **state _unused_)
 
 static void test_map(void **state _unused_)
 {
-	struct via vias[] = { { eapi_addr(A), "Vlan10" }, { eapi_addr(B), "Vlan10" } };
+	struct via vias[] = { { eapi_addr(A), "Vlan10", 0 },
+			     { eapi_addr(B), "Vlan10", 0 } };
 	struct vias r = { vias, 2 };
 	struct topology t = { 0 };
 	struct ip_addr a = eapi_addr(A), b = eapi_addr(B), found;
@@ -122,11 +123,12 @@ struct world {
 	struct topology topology;
 	struct lookup *l;
 	struct commands c;
+	uint64_t now; /* of answers: after the flows were seen, at 5000 */
 };
 
 static void setup(struct world *w, const char *more, const char *known, uint64_t now)
 {
-	*w = (struct world){ .config = eapi_config(more) };
+	*w = (struct world){ .config = eapi_config(more), .now = 5500 };
 	assert_int_equal(watch_init(&w->watch, &w->config->services), 0);
 	if (known) {
 		_cleanup_(eapi_json_putp) struct json_object *o = eapi_json(known);
@@ -173,7 +175,7 @@ static void answer(struct world *w, enum rpc_outcome outcome, size_t at, int cod
 				.results = o,
 				.message = "refused" };
 
-	lookup_answer(w->l, &a);
+	lookup_answer(w->l, &a, w->now);
 }
 
 static void expect(struct world *w, size_t i, const char *nexthop, const char *why)
@@ -406,40 +408,19 @@ static void test_alive(void **state _unused_)
 	teardown(&w);
 }
 
-static void test_wide_prefix(void **state _unused_)
+static void test_broken(void **state _unused_)
 {
-	struct watched w = { 0 };
-	struct ip_addr inside = eapi_addr("10.0.0.7");
-	_cleanup_(eapi_json_putp) struct json_object *o =
-		eapi_json("{\"vrfs\":{\"default\":{\"routes\":{\"10.0.0.0/25\":{\"vias\":[" VIAS_A
-			  "]},\"10.0.0.128/25\":{\"vias\":[" VIAS_BOTH "]},"
-			  "\"20.0.0.0/8\":{\"vias\":[{\"nexthopAddr\":\"7.7.7.7\"}]}}}}}");
-	char text[160];
-	struct vias r;
+	struct world w;
 
-	assert_int_equal(ip_prefix_parse("10.0.0.0/24", &w.prefix), 0);
-	assert_string_equal(watch_command(&w, "default", text, sizeof(text)),
-			    "show ip route 10.0.0.0/24 longer-prefixes");
-	assert_string_equal(watch_command(&w, "red", text, sizeof(text)),
-			    "show ip route vrf red 10.0.0.0/24 longer-prefixes");
-	assert_false(watch_shares(&w));
-	assert_true(watch_next_form(&w));
-	assert_true(watch_shares(&w));
-	assert_string_equal(watch_command(&w, "default", text, sizeof(text)), "show ip route");
-	assert_string_equal(watch_command(&w, "red", text, sizeof(text)), "show ip route vrf red");
-	assert_true(watch_next_form(&w));
-	assert_string_equal(watch_command(&w, "default", text, sizeof(text)),
-			    "show ip route 10.0.0.0");
-	assert_false(watch_next_form(&w));
-	assert_true(watch_read(&w, "default", o, 5));
-	assert_int_equal(w.route.n, 2);
-	assert_int_equal(w.changed_ms, 0);
-	assert_true(watch_read(&w, "red", o, 6)); /* no such VRF: no routes */
-	assert_int_equal(w.changed_ms, 6);
-	vias_clear(&w.route);
-	assert_int_equal(route_read(o, "default", &inside, &r), 0);
-	assert_int_equal(r.n, 1);
-	vias_clear(&r);
+	setup(&w, "", ROUTE(VIAS_BOTH), 1000);
+	ask(&w, false, in_one, ARRAY_SIZE(in_one));
+	answer(&w, RPC_FAILED, 3, 1000, "[{}," ROUTE(VIAS_BOTH) "," PATH("Ethernet43") ",{}]");
+	expect(&w, 1, "", "refused");
+	lookup_break(w.l, "it timed out");
+	expect(&w, 0, "", "timed out");
+	assert_true(w.l->flow[0].again && w.l->flow[2].again);
+	assert_false(w.l->flow[1].again); /* that one had its answer */
+	teardown(&w);
 }
 
 int main(void)
@@ -450,7 +431,7 @@ int main(void)
 		cmocka_unit_test(test_single),	cmocka_unit_test(test_route_changes),
 		cmocka_unit_test(test_refused), cmocka_unit_test(test_text),
 		cmocka_unit_test(test_ingress), cmocka_unit_test(test_bounded),
-		cmocka_unit_test(test_alive),	cmocka_unit_test(test_wide_prefix),
+		cmocka_unit_test(test_alive),	cmocka_unit_test(test_broken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,6 +85,12 @@ switch s1 {{
         self.sim.stop()
         self.own.cleanup()
 
+    def know(self):
+        """Until flowpin-eapi read the routes as they are, and long enough ago that a flow which begins now certainly began later
+        (WATCH_LATE_MS of src/eapi/watch.h): three rounds, at least 300 ms apart."""
+        healths = self.pind.healths
+        wait_until(lambda: self.pind.ask_socket and self.pind.healths >= max(healths, 1) + 3, 20)
+
     def ours(self, programmed=True):
         """Names of ours in the switch."""
         flows = self.sim.programmed() if programmed else self.sim.flows()

@@ -11,6 +11,7 @@ on one SVI (Vlan10)."""
 
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "eos-sim"))
 # pylint: disable=wrong-import-position
@@ -289,6 +290,15 @@ class Beside:
         self.eapi = Eapi(self.d)
         if wait and not tap.WITHOUT and not tap.wait_until(lambda: self.switch()["reachable"] and self.switch()["nexthops"], 10):
             raise RuntimeError(f"the switch is not reached: {self.switch()}\n{self.eapi.log()}")
+        if wait:
+            self.settle()
+
+    @staticmethod
+    def settle():
+        """Flows that begin from now on can be certain: routes that flowpin-eapi has read by now were read long enough before them
+        (WATCH_LATE_MS of src/eapi/watch.h)."""
+        since = time.monotonic()
+        tap.wait_until(lambda: time.monotonic() - since > 0.25, 5)
 
     def switch(self):
         """What flowpin switches says of it."""
