@@ -99,10 +99,10 @@ def never():
         lab.announce(["s1", "s2"])
         lab.mirror()
         beside = Beside(lab, more=MORE)
+        before = lab.counters()["faults"]
         lab.sim.control("fault", kind="reset", on="read", match=SEVERAL, count=-1)
         pool = TcpPool(lab, 5)
         equal(pool.result().all_held, True, "five connections")
-        before = lab.counters()["faults"]
         wait_until(lambda: lab.counters()["faults"] >= before + 6, 60, "it is asked six times", poll=0.2)
         since = lab.sim.journal()[-1]["serial"]
         wait_until(lambda: len(lab.commands("^show directflow detail$", since)) >= 6, 60, "the switch is read on", poll=0.2)
