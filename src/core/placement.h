@@ -248,7 +248,7 @@ struct placement_view {
 	bool present;  /* desired */
 	bool dirty;    /* its wish is not told yet */
 	bool adopted;  /* it was found in the switch */
-	bool expired;  /* it left the switch by its own timeout, since state_ms: placement_renew() */
+	bool expired;  /* it left by the switch's timeout, at state_ms: placement_renew() */
 	bool conflict; /* another zone, or the switch, had another nexthop for it */
 	bool draining;
 	bool waiting; /* not desired only because there is no room, or not yet */
@@ -276,8 +276,8 @@ typedef void placement_life_fn(const struct placement_view *v, void *arg);
 void placement_idle(struct placement *p, uint64_t now_ms, placement_life_fn *idle,
 		    placement_life_fn *alive, void *arg);
 
-/* Somebody else than the switch sees a flow alive that was called idle: an expired one is wished for
- * again, another is not called idle again before a quarter of the idle timeout has passed. */
+/* Somebody else than the switch sees a flow alive that was called idle: an expired one is wished
+ * for again, another is not called idle again before a quarter of the idle timeout has passed. */
 void placement_renew(struct placement *p, const struct tuple *t, uint64_t now_ms);
 
 struct placement_numbers {

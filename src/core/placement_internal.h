@@ -8,8 +8,8 @@
  * by what is to be told of it. An entry is free when its tuple has no family. */
 
 #define PLACEMENT_ZONES_MAX 8
-#define UNLIMITED UINT32_MAX
-#define PLACEMENT_RATE_MAX (UINT64_C(1) << 50)
+#define UNLIMITED	    UINT32_MAX
+#define PLACEMENT_RATE_MAX  (UINT64_C(1) << 50)
 
 enum placement_side {
 	SIDE_PLACE,
@@ -88,7 +88,7 @@ struct placement_entry {
 	bool exposed; /* the switch may hold it */
 	bool told;    /* the wish that stands was taken by the flowpin-eapi that is attached */
 	bool adopted, conflict;
-	bool expired; /* it left by the switch's own timeout; its wish stands */
+	bool expired;		      /* it left by the switch's own timeout; its wish stands */
 	bool alive;		      /* a counter moved since the last placement_idle() */
 	bool read;		      /* the switch's counters were read: they have a base */
 	bool from_zero;		      /* they had not begun when it was chosen */
@@ -107,7 +107,7 @@ struct placement_entry {
 	uint64_t queued; /* counts up: who waits longer */
 	uint64_t retry_ms, due_ms;
 	uint64_t packets, bytes, read_ms, moved_ms; /* of the switch */
-	uint64_t renewed_ms; /* 0 never */
+	uint64_t renewed_ms;			    /* 0 never */
 	uint64_t ct_bytes;
 	uint64_t fresh_bytes; /* in this interval */
 	uint64_t rate, floor; /* bytes a second; `floor` when it was chosen */

@@ -136,8 +136,8 @@ static enum verdict judge(struct switch_state *s, const struct placement_view *v
 			  uint64_t now_ms)
 {
 	const struct flow *f = flow_table_get(s->d->flows, &v->tuple);
-	bool here = f && (f->flags & FLOW_CT) &&
-		    seen_here(s->d, f, s->config->idle_timeout_ms / 1000);
+	bool here =
+		f && (f->flags & FLOW_CT) && seen_here(s->d, f, s->config->idle_timeout_ms / 1000);
 	bool young = now_ms - v->state_ms < s->config->poll_interval_ms * 2 + EXPIRED_WAIT_MS;
 
 	if (here && f->tuple.proto == IPPROTO_TCP)

@@ -170,8 +170,7 @@ static void test_life_without_counters(void **state)
 
 static void say_absent(struct placement *p, struct tuple t, uint64_t now_ms)
 {
-	assert_int_equal(
-		observe(p, t, PLACEMENT_STATE_ABSENT, PLACEMENT_CLASS_NONE, now_ms), 0);
+	assert_int_equal(observe(p, t, PLACEMENT_STATE_ABSENT, PLACEMENT_CLASS_NONE, now_ms), 0);
 }
 
 /* One that the switch let go by itself is told as idle until somebody judges it. */
