@@ -77,6 +77,8 @@ void mirror_flow_gone(struct mirror *m, struct flow *f);
 struct mirror_slot *mirror_slot_of(const struct mirror *m, const struct flow *f);
 /* A counter in a switch moved. */
 void mirror_alive(struct mirror *m, struct flow *f, uint64_t now_ms);
+/* Its nexthop is known, and gets no new flows: by the switch's routes, or by its binding. */
+bool mirror_takes_no_new(const struct mirror *m, const struct flow *f);
 void mirror_services_changed(struct mirror *m);
 void mirror_tick(struct mirror *m, uint64_t now_ms);
 bool switches_conntrack(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms);

@@ -180,9 +180,7 @@ static int tuple_of(const struct mirror_record *r, uint16_t zone, struct tuple *
 	return 0;
 }
 
-/* A SYN for a tuple that is pinned to a nexthop which takes no new flows: its port is used again.
- */
-static bool is_reused(const struct mirror *m, const struct flow *f)
+bool mirror_takes_no_new(const struct mirror *m, const struct flow *f)
 {
 	const struct binding *b = registry_binding(m->sw->d->registry, f->binding);
 	const struct switch_nexthop *n = switch_nexthop_of(m->sw, f);
@@ -240,7 +238,8 @@ void mirror_record(struct mirror *m, const struct mirror_record *r, uint64_t now
 		return;
 	}
 	f = flow_table_get(d->flows, &t);
-	if (f && (r->flags & MIRROR_SYN) && is_reused(m, f)) {
+	/* A SYN for a tuple on a nexthop that takes no new flows: its port is used again. */
+	if (f && (r->flags & MIRROR_SYN) && mirror_takes_no_new(m, f)) {
 		m->reused++;
 		flows_end(d, f, "moved");
 		f = NULL;

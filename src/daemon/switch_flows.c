@@ -70,16 +70,43 @@ static bool facts_of(const struct switch_state *s, const struct flow *f,
 	return ret->nexthop.family == f->tuple.family;
 }
 
+/* A new flow of the gateway goes elsewhere than a switch's mirror once told of its tuple. That is
+ * an old connection whose port is used again, if its nexthop gets no new flows. True: it was. */
+static bool reused_here(struct daemon *d, const struct flow *f)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < d->switches->n && f->tuple.zone == 0; i++) {
+		struct mirror *m = d->switches->list[i]->mirror;
+		struct tuple zoned = f->tuple;
+		struct flow *old;
+
+		zoned.zone = m ? d->switches->list[i]->config->mirror.zone : 0;
+		old = m ? flow_table_get(d->flows, &zoned) : NULL;
+		if (!old || old->since_ms >= f->since_ms || !mirror_takes_no_new(m, old))
+			continue;
+		m->reused++;
+		flows_end(d, old, "moved");
+		any = true;
+	}
+	return any;
+}
+
 void switches_flow(struct daemon *d, struct flow *f, uint64_t now_ms)
 {
 	struct placement_facts facts;
+	int r;
 
 	for (size_t i = 0; d->switches && !d->tearing_down && i < d->switches->n; i++) {
 		struct switch_state *s = d->switches->list[i];
 
 		/* What a placement does not take it counts by itself. */
-		if (facts_of(s, f, &facts) &&
-		    placement_offer(s->placement, &f->tuple, &facts, now_ms) >= 0)
+		if (!facts_of(s, f, &facts))
+			continue;
+		r = placement_offer(s->placement, &f->tuple, &facts, now_ms);
+		if (r == -EEXIST && reused_here(d, f))
+			r = placement_offer(s->placement, &f->tuple, &facts, now_ms);
+		if (r >= 0)
 			switches_soon(d);
 	}
 }
