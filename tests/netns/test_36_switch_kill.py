@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from flowlab import *  # noqa
 from switchlab import Beside, SwitchLab
 
-IDLE, N = 3, 500
+IDLE, N = 4, 500
 
 
 def entries(lab):
@@ -28,12 +28,12 @@ def begin(lab):
     pool = TcpPool(lab, N)
     need(pool.result().all_held, "500 connections are open", pool.result)
     pool.start(0.5)
-    wait_until(lambda: lab.pinned(pool), 15, "they are in DirectFlow", poll=0.1)
+    wait_until(lambda: lab.pinned(pool), 60, "they are in DirectFlow", poll=0.1)
     lab.no_mirror()
     lab.announce(["s1", "s2", "s3"])
     check(sum(lab.asic(f) != f.server for f in pool.flows) > 100, "ECMP would move many of them")
     check(pool.exchange().all_held, "none broke", pool.result)
-    wait_until(lambda: beside.switch()["programmed"] == N, 10, "flowpin switches counts 500")
+    wait_until(lambda: beside.switch()["programmed"] == N, 30, "flowpin switches counts 500")
     return beside, pool
 
 
@@ -51,13 +51,13 @@ def away(lab, pool, since):
 
 def back(lab, beside, pool, since, adopted):
     if adopted:
-        wait_until(lambda: len(beside.d.flows()) == N, 10, "500 flows are listed", poll=0.1)
-        wait_until(lambda: {f["learned"] for f in beside.d.flows()} == {"switch"}, 5, "as adopted from the switch")
-        wait_until(lambda: beside.switch()["adopted"] == N, 10, "flowpin switches counts 500 as adopted", poll=0.1)
+        wait_until(lambda: len(beside.d.flows()) == N, 30, "500 flows are listed", poll=0.1)
+        wait_until(lambda: {f["learned"] for f in beside.d.flows()} == {"switch"}, 30, "as adopted from the switch")
+        wait_until(lambda: beside.switch()["adopted"] == N, 30, "flowpin switches counts 500 as adopted", poll=0.1)
     else:
-        wait_until(lambda: beside.switch()["programmed"] == N, 10, "500 flows are programmed", poll=0.1)
+        wait_until(lambda: beside.switch()["programmed"] == N, 30, "500 flows are programmed", poll=0.1)
         equal(len(beside.d.flows()), N, "and listed")
-    wait_until(lambda: entries(lab) == N, 10, "their conntrack entries are back", poll=0.1)
+    wait_until(lambda: entries(lab) == N, 30, "their conntrack entries are back", poll=0.1)
     servers = {lab.address_of(s): s for s in lab.servers}
     listed = {(f["src"], f["sport"]): servers.get(f["nexthop"].split("%")[0]) for f in beside.d.flows()}
     equal(sum(listed.get((f.src, f.sport)) != f.server for f in pool.flows), 0, "each with the server that it is on")
@@ -70,10 +70,10 @@ def back(lab, beside, pool, since, adopted):
     check(pool.exchange().all_held, "0 connections broke", pool.result)
     lab.announce(["s2", "s3"])
     check(pool.exchange().all_held, "a server is withdrawn after that: none broke", pool.result)
-    wait_until(beside.d.verify_clean, 10, "verify is clean", poll=0.2)
+    wait_until(beside.d.verify_clean, 30, "verify is clean", poll=0.2)
     pool.end()
-    wait_until(lambda: not lab.programmed() and not lab.sim.flows(), 5 * IDLE, "they end: the switch's table is empty", poll=0.2)
-    wait_until(lambda: not beside.d.flows() and entries(lab) == 0, 5 * IDLE, "and the rest", poll=0.2)
+    wait_until(lambda: not lab.programmed() and not lab.sim.flows(), 15 * IDLE, "they end: the switch's table is empty", poll=0.2)
+    wait_until(lambda: not beside.d.flows() and entries(lab) == 0, 15 * IDLE, "and the rest", poll=0.2)
 
 
 @case("flowpind", ("d",))
@@ -100,11 +100,11 @@ def api():
         beside, pool = begin(lab)
         since = lab.sim.journal()[-1]["serial"]
         lab.sim.control("down", ms=1000000)
-        wait_until(lambda: not beside.switch()["reachable"] and beside.switch()["sentence"], 10, "flowpin switches says that it is not reached")
+        wait_until(lambda: not beside.switch()["reachable"] and beside.switch()["sentence"], 30, "flowpin switches says that it is not reached")
         away(lab, pool, since)
         equal(len(beside.d.flows()), N, "flowpin flows lists them all the time")
         lab.sim.control("up")
-        wait_until(lambda: beside.switch()["reachable"], 30, "it is reached again", poll=0.2)
+        wait_until(lambda: beside.switch()["reachable"], 60, "it is reached again", poll=0.2)
         back(lab, beside, pool, since, False)
 
 

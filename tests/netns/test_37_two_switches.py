@@ -72,7 +72,7 @@ def status(beside, name):
 
 
 def both_reached(beside):
-    wait_until(lambda: all(status(beside, n)["reachable"] and status(beside, n)["nexthops"] for n in (SWITCH, OTHER)), 10,
+    wait_until(lambda: all(status(beside, n)["reachable"] and status(beside, n)["nexthops"] for n in (SWITCH, OTHER)), 60,
                "both switches are reached", poll=0.1)
 
 
@@ -94,8 +94,8 @@ def independent():
         pool = TcpPool(lab, 200)
         need(pool.result().all_held and len(pool.by_server()) == 2, "200 connections over the gateway, on both servers", pool.result)
         pool.start(0.3)
-        wait_until(lambda: lab.pinned(pool), 15, "place = all: the first switch has all of them", poll=0.1)
-        wait_until(lambda: len(lab.programmed2()) == 50, 10, "place = established, max-flows = 50: the second has 50", poll=0.1)
+        wait_until(lambda: lab.pinned(pool), 60, "place = all: the first switch has all of them", poll=0.1)
+        wait_until(lambda: len(lab.programmed2()) == 50, 60, "place = established, max-flows = 50: the second has 50", poll=0.1)
         on = {(6, f.src, f.sport): f.server for f in pool.flows}
         check(all(on.get(k) == v for k, v in lab.programmed2().items()), "each on its own server")
 
@@ -103,9 +103,9 @@ def independent():
             rows = [{s["name"]: s["state"] for s in beside.shown(f)["flow"]["switches"]} for f in pool.flows[:40]]
             return all(r[SWITCH] == "programmed" for r in rows) and {r[OTHER] for r in rows} <= {"programmed", "not placed"}
 
-        wait_until(shown, 5, "flowpin show tells of each switch by itself", poll=0.2)
+        wait_until(shown, 30, "flowpin show tells of each switch by itself", poll=0.2)
         wait_until(lambda: (status(beside, SWITCH)["programmed"], status(beside, OTHER)["programmed"],
-                            status(beside, OTHER)["not_placed"]) == (200, 50, 150), 5, "as does flowpin switches", poll=0.1)
+                            status(beside, OTHER)["not_placed"]) == (200, 50, 150), 30, "as does flowpin switches", poll=0.1)
 
         for title, broken, sound, sim in (("the second", OTHER, SWITCH, lab.second), ("the first", SWITCH, OTHER, lab.sim)):
             for what, fault in (("is silent", {"kind": "silence", "applied": 0, "count": -1, "hold_ms": 600}),
@@ -119,10 +119,10 @@ def independent():
                 pool.end(pool.flows[:10])
                 fresh = pool.open(10)
                 if sound == SWITCH:
-                    wait_until(lambda: lab.pinned(pool), 5, "and has what is new as fast as ever", poll=0.05)
+                    wait_until(lambda: lab.pinned(pool), 30, "and has what is new as fast as ever", poll=0.05)
                 else:
                     before = s["requests"]
-                    wait_until(lambda: status(beside, OTHER)["requests"] > before + 4, 10, "and is read as often as ever", poll=0.1)
+                    wait_until(lambda: status(beside, OTHER)["requests"] > before + 4, 60, "and is read as often as ever", poll=0.1)
                 check(pool.exchange().all_held and len(fresh) == 10, "no connection broke", pool.result)
                 sim.control("clear-faults")
                 wait_until(lambda: status(beside, broken)["reachable"] and lab.pinned(pool) and len(lab.programmed2()) == 50, 60,
@@ -143,9 +143,9 @@ def alone():
         beside = Beside(lab, config=SERVICE % "5m" + section(lab) + section2(lab, "all"))
         both_reached(beside)
         pool = TcpPool(lab, 100)
-        wait_until(lambda: lab.pinned(pool), 15, "the first has its flows", poll=0.1)
+        wait_until(lambda: lab.pinned(pool), 60, "the first has its flows", poll=0.1)
         polls = status(beside, OTHER)["requests"]
-        wait_until(lambda: status(beside, OTHER)["requests"] > polls + 4, 10, poll=0.1)
+        wait_until(lambda: status(beside, OTHER)["requests"] > polls + 4, 60, poll=0.1)
         equal((lab.programmed2(), status(beside, OTHER)["candidates"]), ({}, 0), "the second has none")
 
 
@@ -159,11 +159,11 @@ def group():
         both_reached(beside)
         pool = TcpPool(lab, 200)
         need(pool.result().all_held and len(pool.by_server()) == 2, "200 connections over the first, on both servers", pool.result)
-        wait_until(lambda: lab.pinned(pool), 15, "they are in the first, each on its own server", poll=0.1)
-        wait_until(lambda: len(lab.programmed2()) == 200 and lab.on_second(pool.flows), 15,
+        wait_until(lambda: lab.pinned(pool), 60, "they are in the first, each on its own server", poll=0.1)
+        wait_until(lambda: len(lab.programmed2()) == 200 and lab.on_second(pool.flows), 60,
                    "and in the second, on the same servers", poll=0.1)
         wait_until(lambda: all({s["name"]: s["state"] for s in beside.shown(f)["flow"]["switches"]} ==
-                               {SWITCH: "programmed", OTHER: "programmed"} for f in pool.flows[:20]), 5,
+                               {SWITCH: "programmed", OTHER: "programmed"} for f in pool.flows[:20]), 30,
                    "flowpin show tells of both", poll=0.3)
 
         # The second's mirror tells of SYNs.
@@ -177,27 +177,27 @@ def group():
         def there(have):
             return {k[2]: v for k, v in have.items() if k[2] in ports} == path
 
-        wait_until(lambda: there(lab.programmed2()), 15, "a hundred learned on the second are there, as its ECMP chose", poll=0.1)
-        wait_until(lambda: there(lab.programmed()), 15, "and in the first, on the same servers, whatever its own ECMP would choose", poll=0.1)
+        wait_until(lambda: there(lab.programmed2()), 60, "a hundred learned on the second are there, as its ECMP chose", poll=0.1)
+        wait_until(lambda: there(lab.programmed()), 60, "and in the first, on the same servers, whatever its own ECMP would choose", poll=0.1)
         equal(set(path.values()), {"s1", "s2"}, "on both servers")
 
         # A conflict: the second's ECMP says something else of flows that are known from the first.
         known = pool.on("s1")[:20]
         lab.announce2(["s2"])
-        wait_until(lambda: {n["address"]: n["named"] for n in status(beside, OTHER)["nexthops"]}.get(lab.address_of("s1")) == [], 10,
+        wait_until(lambda: {n["address"]: n["named"] for n in status(beside, OTHER)["nexthops"]}.get(lab.address_of("s1")) == [], 60,
                    poll=0.1)
         for f in known:
             sender.send(mirror.syn(src=f.src, sport=f.sport))
-        wait_until(lambda: sum(status(beside, n)["conflicts"] for n in (SWITCH, OTHER)) > 0, 10, "a conflict is counted and shown", poll=0.1)
+        wait_until(lambda: sum(status(beside, n)["conflicts"] for n in (SWITCH, OTHER)) > 0, 60, "a conflict is counted and shown", poll=0.1)
         check(lab.on_second(known) and lab.pinned(pool), "the older stays, on both")
         check(pool.exchange().all_held, "no connection broke", pool.result)
 
         # One of them is away while new ones come.
         lab.announce2(["s1", "s2"])
         lab.second.control("down", ms=60000)
-        wait_until(lambda: not status(beside, OTHER)["reachable"], 10, "the second is away", poll=0.1)
+        wait_until(lambda: not status(beside, OTHER)["reachable"], 60, "the second is away", poll=0.1)
         pool.open(50)
-        wait_until(lambda: lab.pinned(pool), 15, "new ones are in the first", poll=0.1)
+        wait_until(lambda: lab.pinned(pool), 60, "new ones are in the first", poll=0.1)
         lab.second.control("up")
         wait_until(lambda: lab.on_second(pool.flows), 40, "and in the second once it is back", poll=0.2)
 

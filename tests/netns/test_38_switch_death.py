@@ -16,15 +16,15 @@ POLL = 1
 KNOBS = {"lb-member": "yes"}  # a path names the port behind an SVI: otherwise flows to one VLAN are uncertain
 
 
-def begin(lab, n=200):
+def begin(lab, n=90):
     lab.resolve()
     lab.announce(lab.servers)
     lab.mirror()
     beside = Beside(lab, poll=f"{POLL}s")
     pool = TcpPool(lab, n)
     need(pool.result().all_held and len(pool.by_server()) == len(lab.servers), f"{n} connections are open, on all servers", pool.result)
-    wait_until(lambda: lab.pinned(pool), 15, "they are in DirectFlow", poll=0.1)
-    wait_until(lambda: beside.switch()["programmed"] == n, 5 * POLL, "and known to be programmed", poll=0.1)
+    wait_until(lambda: lab.pinned(pool), 60, "they are in DirectFlow", poll=0.1)
+    wait_until(lambda: beside.switch()["programmed"] == n, 30 * POLL, "and known to be programmed", poll=0.1)
     return beside, pool
 
 
@@ -42,7 +42,7 @@ def died(lab, beside, pool, fault):
     dead, others = pool.on("s1"), pool.on(*[s for s in lab.servers if s != "s1"])
     since, began = last(lab), time.monotonic()
     fault()
-    wait_until(lambda: "s1" not in lab.programmed().values(), 5 * (3 * POLL + 1), "the dead server's flows leave the hardware", poll=0.1)
+    wait_until(lambda: "s1" not in lab.programmed().values(), 15 * (3 * POLL + 1), "the dead server's flows leave the hardware", poll=0.1)
     note(f"after {time.monotonic() - began:.1f} s")
     gone = [j for j in lab.commands("^no flow ", since)]
     equal(len(gone), len(dead), "each of them, and no other")
@@ -89,10 +89,10 @@ def vlan(lan):
         beside, pool = begin(lab)
         since = last(lab)
         all_of(lab, "down")
-        wait_until(lambda: not any(n["alive"] for n in beside.switch()["nexthops"]), 5 * 3 * POLL, "flowpin switches: nobody is alive",
+        wait_until(lambda: not any(n["alive"] for n in beside.switch()["nexthops"]), 20 * 3 * POLL, "flowpin switches: nobody is alive",
                    poll=0.1)
         seen = len(polls_between(lab, since, 1 << 60))
-        wait_until(lambda: len(polls_between(lab, since, 1 << 60)) >= seen + 8, 20 * POLL, "eight polls more", poll=0.1)
+        wait_until(lambda: len(polls_between(lab, since, 1 << 60)) >= seen + 8, 90 * POLL, "eight polls more", poll=0.1)
         equal(lab.commands("^no flow ", since), [], "nothing is deleted")
         equal(len(lab.programmed()), len(pool.flows), "all flows are in hardware")
         check(not any(n["dead"] for n in beside.switch()["nexthops"]), "and nobody is called dead", beside.switch)
@@ -100,11 +100,11 @@ def vlan(lan):
         for server in lab.servers:
             lab.ip(server, f"route replace default via {lab.address_of(server).rsplit('.', 1)[0]}.254")
         lab.resolve()
-        wait_until(lambda: all(n["alive"] for n in beside.switch()["nexthops"]), 30, "it is back: all are alive", poll=0.1)
+        wait_until(lambda: all(n["alive"] for n in beside.switch()["nexthops"]), 60, "it is back: all are alive", poll=0.1)
         lab.announce(lab.servers)
         check(pool.exchange(deadline=20).all_held, "0 connections broke", pool.result)
         equal(lab.commands("^no flow ", since), [], "nothing was deleted")
-        wait_until(beside.d.verify_clean, 10, "verify is clean", poll=0.2)
+        wait_until(beside.d.verify_clean, 30, "verify is clean", poll=0.2)
 
 
 main()
