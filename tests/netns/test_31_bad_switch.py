@@ -256,4 +256,28 @@ def later():
         wait_until(lambda: not shown(beside)[SWITCH]["sentence"], 20, "and nothing is complained of any more")
 
 
+@case("nothing from the environment")
+def environment():
+    with BadLab() as lab:
+        lab.resolve()
+        lab.announce(["s1", "s2"])
+        lab.client_via("gw")
+        lab.route(["s1", "s2"])
+        proxy = lab.listen("proxy", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").rsplit("/", 1)[0]
+        lab.file(".netrc", "default login admin password secret\n")
+        names = ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY")
+        env = dict({n: proxy for n in names}, HOME=lab.tmp, CURL_HOME=lab.tmp, NETRC=os.path.join(lab.tmp, ".netrc"))
+        nobody = f'switch nobody {{ eapi = "{lab.simulator("nobody").url}" allow-http = yes place = all login-retry = 1m }}\n'
+        beside = Beside(lab, SERVICE % "5m" + section(lab) + nobody, env=env)
+        pool = TcpPool(lab, 20)
+        wait_until(lambda: lab.pinned(pool), 60, "flows are in the switch")
+        equal(lab.listeners["proxy"].connections, 0, "the proxy of the environment saw nothing")
+        wait_until(lambda: "refuses the login" in shown(beside)["nobody"]["sentence"], 40, "without a user in the configuration there is no login, "
+                   "whatever .netrc says")
+        for name, d in (("flowpind", beside.d), ("flowpin-mirror", beside.mirror), ("flowpin-eapi", beside.eapi)):
+            with open(f"/proc/{d.pid}/cmdline", "rb") as f, open(f"/proc/{d.pid}/environ", "rb") as g:
+                check(b"secret" not in f.read() + g.read(), f"{name}: no password in the process list")
+            check("secret" not in d.log(), f"{name}: nor in its log")
+
+
 main()

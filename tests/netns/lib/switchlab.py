@@ -282,12 +282,12 @@ class Eapi(_Companion):
 class Beside:
     """flowpind, flowpin-mirror and flowpin-eapi in gw: d, mirror, eapi. With wait, the switch is reached when this returns."""
 
-    def __init__(self, lab, config=None, idle="5m", wait=True, **switch):
+    def __init__(self, lab, config=None, idle="5m", wait=True, env=None, **switch):
         self.lab = lab
         self.config = config or SERVICE % idle + section(lab, idle=idle, **switch)
-        self.d = Daemon(lab, self.config)
-        self.mirror = MirrorReceiver(self.d)
-        self.eapi = Eapi(self.d)
+        self.d = Daemon(lab, self.config, env=env)
+        self.mirror = MirrorReceiver(self.d, env=env)
+        self.eapi = Eapi(self.d, env=env)
         if wait and not tap.WITHOUT and not tap.wait_until(lambda: self.switch()["reachable"] and self.switch()["nexthops"], 10):
             raise RuntimeError(f"the switch is not reached: {self.switch()}\n{self.eapi.log()}")
         if wait:
