@@ -3,6 +3,8 @@
 #include <string.h>
 #include "eapi/reconciler_internal.h"
 
+#define FLOWS_KEPT 64 /* for so many the list's memory is kept */
+
 struct reading_pass {
 	struct reconciler *r;
 	const struct reading *reading;
@@ -223,6 +225,21 @@ static void sweep(struct reading_pass *p)
 	}
 }
 
+/* After a burst the list is made smaller again. */
+static void give_back(struct reconciler *r)
+{
+	size_t cap = r->n < FLOWS_KEPT / 2 ? FLOWS_KEPT : r->n * 2;
+	struct rec_flow *list;
+
+	if (r->cap < cap * 2)
+		return;
+	list = reallocarray(r->flow, cap, sizeof(*list));
+	if (!list)
+		return;
+	r->flow = list;
+	r->cap = cap;
+}
+
 /* Everything of ours left the hardware at once: somebody shut DirectFlow down. That is put right,
  * ever more slowly. */
 static void nudge_if_shut(struct reading_pass *p)
@@ -257,6 +274,7 @@ int reconciler_read(struct reconciler *r, const struct reading *reading, uint64_
 			return x;
 	}
 	sweep(&p);
+	give_back(r);
 	nudge_if_shut(&p);
 	if (p.full)
 		rec_room_full(r, now_ms);

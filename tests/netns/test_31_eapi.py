@@ -278,6 +278,66 @@ def server():
                    "a nexthop that no route names any more, but a flow: still told, named by none")
 
 
+@case("a nexthop that the switch does not know yet")
+def unresolved():
+    with World("", {"nexthop-needs-arp": "yes"}) as w:
+        w.sim.control("no-arp", address=B)
+        w.start()
+        w.pind.wish_all(flows4(10), A)
+        w.pind.wish_all(flows4(10, 31000), B)
+        wait_until(lambda: len(w.pind.states()) == 10 and len(w.pind.states("pending")) == 10, 30, "its flows are told as pending, the others as programmed")
+        w.writes()
+        quiet_for(1, lambda: len(w.writes()))
+        before = len(w.writes())
+        w.sim.control("arp", address=B, mac="00:00:00:00:00:04", interface="Ethernet43")
+        w.converge("it is resolved: they are programmed by themselves", 30)
+        equal(len(w.writes()), before, "without another write")
+
+
+# What the personalities draw together, one by one: a switch that has just this oddity.
+ODDITIES = ({"extra-keys": "yes"}, {"numbers-as-strings": "yes"}, {"results-as-strings": "yes"}, {"config-messages": "yes"},
+            {"serialize": "request", "read-ms": 20, "write-ms": 5}, {"program-rate": 200}, {"tie": "newest"}, {"lists-append": "yes"},
+            {"edit": "exit-drop"}, {"agent-down": "error"}, {"boot-wobble-ms": 900}, {"nexthop-key": "none"}, {"nexthop-shape": "objects"},
+            {"detail-json": "no"}, {"new-params": "no"}, {"starts-privileged": "yes"}, {"pending-in-flows": "yes"}, {"off-shows": "status"})
+
+
+@case("oddities, one by one")
+def oddities():
+    for knobs in ODDITIES:
+        with World("", knobs) as w:
+            w.start()
+            theirs = w.theirs()
+            w.pind.wish_all(flows4(25), A)
+            w.converge(f"{knobs}: 25 flows", 40)
+            w.pind.wish_all(flows4(5), B)
+            for t in flows4(5, 30010):
+                w.pind.unwish(t)
+            w.converge(f"{knobs}: five are moved, five end", 40)
+            equal(w.theirs(), theirs, f"{knobs}: other users' flows are as they were")
+            check("restarted" not in w.eapi.log(), f"{knobs}: nobody was restarted")
+
+
+@case("what authorization refuses")
+def unauthorized():
+    with World("", {"deny": "^match source port 30003$"}) as w:
+        w.start()
+        w.pind.wish_all(flows4(20), A)
+        wait_until(lambda: len(w.pind.states()) == 19 and len(w.pind.states("rejected")) == 1, 40, "one flow is refused, 19 are programmed")
+        wait_until(lambda: len(w.ours(False)) == 19, 20, "and nothing of it is left behind")
+        w.sim.set(deny="")
+        w.pind.wish(flows4(4)[3], B)
+        w.converge("allowed again, and wished for anew", 40)
+
+
+@case("IPv6 flows cost more entries")
+def costly():
+    with World("ipv6-entries = 4", {"capacity": 60, "ipv6-entries": 4, "nexthop-needs-arp": "no"}) as w:
+        w.start()
+        w.pind.wish_all([tuple6(32000 + i) for i in range(30)], A6)
+        wait_until(lambda: len(w.pind.states()) == 14 and len(w.pind.states("rejected")) == 16, 60, "58 entries are 14 flows, and 16 are rejected")
+        equal(len(w.ours()), 14, "so the switch says")
+
+
 @case("dry run")
 def dry():
     with World("dry-run = yes") as w:

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """A burst: 5,000 mirrored SYNs at once, more than the switch may hold. What is placed is where the ASIC sends it, the rest is told apart."""
 
 import collections
@@ -15,6 +14,10 @@ from lab import VIP4
 from switchlab import CLIENT_PORT, ZONE, Beside, SwitchLab, section
 
 FLOWS, CAPACITY, MAX, PORTS, FIRST = 5000, 1500, 1000, 1250, 10000
+# Three more bursts after the second may leave this much: 13 bytes for a flow. Lists that grew by doubling are given back, and so that
+# the C library gives its free memory back at once, too, it keeps none at the heap's end, and none of the larger blocks.
+ROUNDS, LEAK_KB = 5, 192
+GIVES_BACK = {"MALLOC_TRIM_THRESHOLD_": "4096", "MALLOC_TOP_PAD_": "4096", "MALLOC_MMAP_THRESHOLD_": "65536"}
 SERVICE = """service web {
     prefix       = 1.1.1.1/32
     protocol     = {tcp, udp}
@@ -61,7 +64,7 @@ def burst(knobs, more, placed):
         daemons = (beside.d, beside.mirror, beside.eapi)
         before = leaks(daemons)
         flows = burst_of(lab)
-        wait_until(lambda: beside.switch()["mirror"]["flows"] == FLOWS, 10, "every one of them is learned", poll=0.1)
+        wait_until(lambda: beside.switch()["mirror"]["flows"] == FLOWS, 30, "every one of them is learned", poll=0.1)
         asic = truth(lab, flows)
         equal(set(asic.values()), {"s1", "s2", "s3"}, "the ASIC spreads them over all servers")
         most = []
@@ -71,7 +74,7 @@ def burst(knobs, more, placed):
             most.append(lab.sim.state()["used"])
             return s["mirror"]["asking"] == 0 and (s["programmed"], s["pending"]) == (placed, 0)
 
-        wait_until(settled, 60, f"the switch ends with {placed} programmed", poll=0.2)
+        wait_until(settled, 120, f"the switch ends with {placed} programmed", poll=0.2)
         have = lab.programmed()
         equal(len(have), placed, "the hardware has exactly those, no more")
         check(max(most) <= placed, "nor had it more at any time", lambda: max(most))
@@ -97,7 +100,7 @@ def burst(knobs, more, placed):
         beside.reload(SERVICE % "2s" + section(lab, idle="1h", more=more, mirror=f"max-flows = {FLOWS}  max-flows-per-source = {FLOWS}"))
         wait_until(lambda: beside.switch()["mirror"]["asking"] == 0 and not [f for f in beside.d.flows("zone", str(ZONE))
                                                                             if (6, f["src"], f["sport"]) not in have],
-                   30, "those that are not placed end by the services' idle timeout", poll=0.3)
+                   60, "those that are not placed end by the services' idle timeout", poll=0.3)
         after = leaks(daemons)
         note({"before": before, "with 5,000": with_more, "after": after})
         for name, (fds, _) in after.items():
@@ -114,24 +117,23 @@ def rounds():
             lab.deaf(server)
         config = SERVICE % "2s" + section(lab, idle="2s", more=f"max-flows = {MAX}",
                                           mirror=f"max-flows = {FLOWS}  max-flows-per-source = {FLOWS}")
-        beside = Beside(lab, config)
+        beside = Beside(lab, config, env=GIVES_BACK)
         daemons = (beside.d, beside.mirror, beside.eapi)
         seen = []
-        for n in range(8):
+        for n in range(ROUNDS):
             learned = beside.switch()["mirror"]["learned"]
             burst_of(lab, FIRST + n * PORTS)
-            wait_until(lambda: beside.switch()["mirror"]["learned"] == learned + FLOWS, 10, f"round {n + 1}: learned", poll=0.1)
-            wait_until(lambda: beside.switch()["mirror"]["flows"] == 0 and not lab.sim.flows(), 40, "all of them end", poll=0.2)
+            wait_until(lambda: beside.switch()["mirror"]["learned"] == learned + FLOWS, 30, f"round {n + 1}: learned", poll=0.1)
+            wait_until(lambda: beside.switch()["mirror"]["flows"] == 0 and not lab.sim.flows(), 90, "all of them end", poll=0.2)
             wait_until(lambda: lab.conntrack("-L", "-w", str(ZONE)).count(f"zone={ZONE}") == 0, 5, "in conntrack, too", poll=0.2)
             seen.append(leaks(daemons))
         note(seen)
         for name in seen[0]:
             fds, rss = zip(*(s[name] for s in seen))
-            check(max(fds) <= fds[0], f"{name}: as many descriptors after eight rounds as after one", fds)
-            # 20,000 flows later, in KiB: less than 53 bytes for each of them. The heap of flowpin-eapi grows in steps.
-            check(tap.SAN or rss[-1] - rss[3] < 1024, f"{name}: memory does not grow from round to round", rss)
+            check(max(fds) <= fds[0], f"{name}: as many descriptors after all rounds as after one", fds)
+            check(tap.SAN or rss[-1] - rss[1] <= LEAK_KB, f"{name}: what a burst took is given back, from the second on", rss)
 
 
-case("eight bursts, and what is left of them")(rounds)
+case("bursts one after the other, and what is left of them")(rounds)
 
 main()
