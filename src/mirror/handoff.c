@@ -235,6 +235,8 @@ static struct packet *packet_begin(struct handoff *h, const char *switch_name,
 
 	if (h->n == HANDOFF_PACKETS)
 		waiting_drop_first(h);
+	if (h->n == 0)
+		h->first = 0; /* the same few again, not all of them in turn */
 	p = &h->packets[(h->first + h->n++) % HANDOFF_PACKETS];
 	p->begun_ms = clock_now_ms();
 	p->wire.header = (struct mirror_header){ .magic = MIRROR_MAGIC,

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# long
 """A burst: 5,000 mirrored SYNs at once, more than the switch may hold. What is placed is where the ASIC sends it, the rest is told apart."""
 
 import collections
