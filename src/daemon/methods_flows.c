@@ -7,8 +7,8 @@
 #include "daemon/daemon.h"
 #include "daemon/filter.h"
 
-/* A turn of the loop takes about as long as a status does: whoever asks meanwhile waits for one or two
- * of them. */
+/* A turn of the loop takes about as long as a status does: whoever asks meanwhile waits for one or
+ * two of them. */
 #define FLOWS_PER_REPLY	   32
 #define LOOKED_AT_PER_PUMP 512 /* while a filter finds little */
 
