@@ -133,6 +133,10 @@ def listings():
         pools = [TcpPool(lab, 50), TcpPool(lab, 50, target=VIP6), UdpPool(lab, 50)]
         for pool in pools:
             need(pool.result().all_held, f"50 flows, {pool.target}", pool.result)
+        wait_until(lambda: len(d.flows()) == 150, 5, "all of them are pinned")
+        for v, prefix in ((4, "0.0.0.0/0"), (6, "::/0")):
+            text = lab.run("gw", f"nft list set inet flowpin prefix{v}")
+            check(re.search(rf"elements = {{ {re.escape(prefix)} }}", text), f"a set without an end is listed as {prefix}", text)
         d.flowpin("drain", lab.nexthop("s2"), "web")
         for command in LISTINGS:
             try:
