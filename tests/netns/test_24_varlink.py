@@ -22,7 +22,7 @@ from varlink_schema import Connection, Interface, SchemaError, VarlinkError, par
 DESCRIPTION = os.path.join(ROOT, "src", "control", "io.flowpin.varlink")
 
 # Six services of three nexthops each, and 15 ids: three nexthops are not pinned.
-MANY = "".join(f"service s{n} {{\n    prefix = 1.1.1.{n}/32\n    idle-timeout = 4s\n    protocol = {{tcp, udp}}\n}}\n"
+MANY = "".join(f"service s{n} {{\n    prefix = 1.1.1.{n}/32\n    idle-timeout = 30s\n    protocol = {{tcp, udp}}\n}}\n"
                for n in range(1, 7)) + "limits { receive-buffer = 4096 }\nnumbers { mark-mask = 0xf0000000 }\n"
 
 
