@@ -131,7 +131,7 @@ static void look_up(const struct config *c, const struct switch_config *s,
 		if ((answer->outcome == RPC_OK &&
 		     json_object_array_length(answer->results) >= commands.n) ||
 		    (answer->outcome == RPC_FAILED && answer->failed_at < commands.n))
-			lookup_answer(l, answer);
+			lookup_answer(l, answer, 1000 + (uint64_t)i);
 		else
 			lookup_fail(l, "not understood");
 	}
