@@ -52,8 +52,7 @@ class Gateway:
         self.root = os.path.join(lab.tmp, name)
         self.processes = {}
         self.binds = {"/run": self.path("run"), "/usr/bin/systemctl": self.path("systemctl")}
-        for directory in ("run/lock",):
-            os.makedirs(self.path(directory))
+        os.makedirs(self.path("run/lock"))
         for path, text in page_files().items():
             self._install(path, for_gateway(text, name))
         self._install("/usr/bin/systemctl", f'#!/bin/sh\n[ ! -e {self.path("units")} ] || exec {self.path("units")} "$@"\n', "systemctl")
@@ -181,12 +180,17 @@ def _children(pid):
 
 
 class HaLab(Lab):
-    """Both gateways; route() and fail() change them. start() makes gw1 the active one."""
+    """Both gateways. start() makes gw1 the active one; direct: direct server return."""
 
-    def __init__(self, servers=4, name=""):
+    def __init__(self, servers=4, direct=False, name=""):
+        missing = [p for p in ("keepalived", "conntrackd") if not shutil.which(p)]
+        if missing:
+            tap.skip(f"{' and '.join(missing)}: not installed")
         super().__init__(name)
         try:
             self._network(servers)
+            if direct:
+                self._direct_return()
         except BaseException:
             self.close()
             raise
@@ -225,6 +229,13 @@ class HaLab(Lab):
             g = self.gateways[gateway] = Gateway(self, gateway)
             self.sysctl(gateway, **{"net.ipv6.conf.all.keep_addr_on_down": 1, "net.ipv6.conf.default.keep_addr_on_down": 1})
             self.run(gateway, "sysctl", "-q", "-p", g.path("etc/sysctl.d/60-flowpin-ha.conf"))
+
+    def _direct_return(self):
+        """The servers' answers reach the client without passing a gateway."""
+        self.link("c", "lans", a_if="ret", b_if="c", a_addrs=["10.1.0.200/24", "fd00:1::200/64"])
+        self.ip("lans", "link set c master br0")
+        for server in self.servers:
+            self.ip(server, "route add 10.9.0.0/24 via 10.1.0.200", "route add fd00:9::/64 via fd00:1::200")
 
     # --- changes
 
@@ -284,3 +295,23 @@ class HaLab(Lab):
         for g in getattr(self, "gateways", {}).values():
             g.kill("keepalived", "conntrackd")
         super().close()
+
+
+def held(pools, what):
+    """None of {kind: pool} broke."""
+    for kind, pool in pools.items():
+        tap.check(pool.exchange(deadline=20).all_held, f"{what}: none broke, {kind}", pool.result)
+
+
+def same(a, b, n):
+    """Both gateways have the same conntrack entries of the services, at least n, with the same marks."""
+    tap.wait_until(lambda: a.entries() == b.entries() and len(a.entries()) >= n, 15, f"{b.name} has the entries of {a.name}", poll=0.5)
+
+
+def takeover(lab, pools, lose, what, first, second, n):
+    """The second gateway has n flows of the first one, which is lost by lose(name)."""
+    same(first, second, n)
+    tap.wait_until(lambda: len(second.d.flows()) == len(first.d.flows()) >= n, 10, f"flowpind on {second.name} lists the same flows", poll=0.2)
+    lose(first.name)
+    tap.wait_until(second.active, 10, f"{what}: {second.name} has the addresses")
+    held(pools, what)
