@@ -82,7 +82,7 @@ def gone():
 
 @case("the server dies")
 def dead():
-    """Its route still names it; nothing that is begun anew waits for that."""
+    """Its flows leave the switch while the route still names it, so that what is begun anew works as soon as ECMP avoids it."""
     with SwitchLab(3) as lab:
         lab.resolve()
         lab.announce(["s1", "s2", "s3"])
@@ -93,7 +93,10 @@ def dead():
         wait_until(lambda: lab.pinned(pool), 60, "they are in DirectFlow", poll=0.1)
         old = pool.on("s1")
         lab.ip("s1", "link set sw down")
-        fresh = pool.reopen(old, deadline=40)
+        fresh = pool.reopen(old, wait=False)
+        wait_until(lambda: "s1" not in lab.programmed().values(), 30, "the flows of their ports leave s1", poll=0.1)
+        lab.announce(["s2", "s3"])
+        pool.exchange(60, flows=fresh)
         equal((len(fresh), {f.state for f in fresh}), (len(old), {"up"}), "all connect again from their ports")
         check({f.server for f in fresh} <= NEW, "to servers that get new flows", lambda: pool.by_server(fresh))
         settled(lab, beside, pool)

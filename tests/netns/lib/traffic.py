@@ -132,9 +132,10 @@ class _Pool:
             self._ask(flows, deadline, True)
         return flows
 
-    def reopen(self, flows, deadline=10):
+    def reopen(self, flows, deadline=10, wait=True):
         """The client forgets these connections without a packet on the wire (its host was reset),
-        and opens new ones from the same addresses and ports. Returns the new ones."""
+        and opens new ones from the same addresses and ports, which with wait=False are only begun.
+        Returns the new ones."""
         self.lab.nft(self.client, "add table inet mute\n"
                                   "add chain inet mute out { type filter hook output priority 0; }\n"
                                   f"add rule inet mute out th dport {self.port} drop\n")
@@ -143,7 +144,8 @@ class _Pool:
         fresh = []
         for f in flows:
             fresh += self.open(1, sport=f.sport, src=f.src, wait=False)
-        self._ask(fresh, deadline, True)
+        if wait:
+            self._ask(fresh, deadline, True)
         return fresh
 
     def exchange(self, deadline=10, give_up=True, flows=None):
