@@ -184,39 +184,52 @@ static void take_host(struct watched *w, struct vias *new, uint64_t now_ms)
 	w->read_ms = now_ms;
 }
 
-static const struct watched_route *same_prefix(const struct watched_route *list, size_t n,
-					       const struct ip_prefix *p)
+/* Lists of routes are in this order. */
+static int compare_routes(const void *a, const void *b)
 {
-	for (size_t i = 0; i < n; i++)
-		if (ip_prefix_equal(&list[i].prefix, p))
-			return &list[i];
-	return NULL;
+	const struct ip_prefix *x = &((const struct watched_route *)a)->prefix;
+	const struct ip_prefix *y = &((const struct watched_route *)b)->prefix;
+	int r = ip_addr_compare(&x->addr, &y->addr);
+
+	return r ? r : (x->len > y->len) - (x->len < y->len);
+}
+
+static struct watched_route *find_exact(struct watched_route *list, size_t n,
+					const struct ip_prefix *p)
+{
+	const struct watched_route key = { .prefix = *p };
+
+	return n ? bsearch(&key, list, n, sizeof(*list), compare_routes) : NULL;
 }
 
 /* A route that is gone may have been that of any address of a route around it. */
 static void take_gone(struct collect *c, const struct watched_route *gone, uint64_t now_ms)
 {
-	for (size_t i = 0; i < c->n; i++) {
-		if (!ip_prefix_contains(&c->routes[i].prefix, &gone->prefix))
+	for (unsigned len = 0; len < gone->prefix.len; len++) {
+		struct ip_prefix around = ip_prefix_make(&gone->prefix.addr, (uint8_t)len);
+		struct watched_route *r = find_exact(c->routes, c->n, &around);
+
+		if (!r)
 			continue;
-		c->routes[i].since_ms = now_ms;
-		c->routes[i].changed = true;
+		r->since_ms = now_ms;
+		r->changed = true;
 	}
 }
 
 static void take_network(struct watched *w, struct collect *c, uint64_t now_ms)
 {
+	if (c->n)
+		qsort(c->routes, c->n, sizeof(*c->routes), compare_routes);
 	for (size_t i = 0; i < c->n; i++) {
 		struct watched_route *new = &c->routes[i];
-		const struct watched_route *old =
-			same_prefix(w->routes, w->n_routes, &new->prefix);
+		const struct watched_route *old = find_exact(w->routes, w->n_routes, &new->prefix);
 		bool same = old && vias_equal(&old->vias, &new->vias);
 
 		new->since_ms = same && old->since_ms ? old->since_ms : now_ms;
 		new->changed = w->read && (!same || old->changed);
 	}
 	for (size_t i = 0; i < w->n_routes; i++)
-		if (!same_prefix(c->routes, c->n, &w->routes[i].prefix))
+		if (!find_exact(c->routes, c->n, &w->routes[i].prefix))
 			take_gone(c, &w->routes[i], now_ms);
 	watched_clear(w);
 	w->routes = c->routes;
@@ -276,15 +289,17 @@ static struct watched *find_network(const struct watch *w, const struct ip_addr 
 	return best;
 }
 
+/* The most specific route of this network that holds it. */
 static struct watched_route *find_route(const struct watched *w, const struct ip_addr *a)
 {
-	struct watched_route *best = NULL;
+	struct watched_route *r = NULL;
 
-	for (size_t i = 0; w && i < w->n_routes; i++)
-		if (ip_prefix_contains_addr(&w->routes[i].prefix, a) &&
-		    (!best || w->routes[i].prefix.len > best->prefix.len))
-			best = &w->routes[i];
-	return best;
+	for (int len = ip_family_bits(a->family); w && w->n_routes && !r && len >= 0; len--) {
+		struct ip_prefix p = ip_prefix_make(a, (uint8_t)len);
+
+		r = find_exact(w->routes, w->n_routes, &p);
+	}
+	return r;
 }
 
 void watch_begin_round(struct watch *w, uint64_t now_ms)
