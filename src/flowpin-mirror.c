@@ -93,6 +93,15 @@ static void on_handoff(bool connected, const struct err *e, void *arg)
 			    m->arguments.socket_path, e->text);
 }
 
+static bool mirror_equal(const struct switch_mirror *a, const struct switch_mirror *b)
+{
+	return ip_addr_equal(&a->source, &b->source) &&
+	       ip_addr_equal(&a->destination, &b->destination) &&
+	       strcmp(a->ifname, b->ifname) == 0 && a->has_key == b->has_key && a->key == b->key &&
+	       a->protocol == b->protocol && a->payload == b->payload && a->zone == b->zone &&
+	       a->max_flows == b->max_flows && a->max_flows_per_source == b->max_flows_per_source;
+}
+
 static bool mirrors_equal(const struct config *a, const struct config *b)
 {
 	size_t k = 0;
@@ -105,8 +114,7 @@ static bool mirrors_equal(const struct config *a, const struct config *b)
 		while (!b->switches[k].mirror.present)
 			k++;
 		if (strcmp(a->switches[i].name, b->switches[k].name) != 0 ||
-		    memcmp(&a->switches[i].mirror, &b->switches[k].mirror,
-			   sizeof(a->switches[i].mirror)) != 0)
+		    !mirror_equal(&a->switches[i].mirror, &b->switches[k].mirror))
 			return false;
 		k++;
 	}
@@ -178,7 +186,7 @@ static int loop_open(struct mirror *m, struct err *e)
 		event_priority_set(m->ev_signals[i], PRIORITY_SIGNAL);
 		event_add(m->ev_signals[i], NULL);
 	}
-	if (timer_open(m, on_tick, TICK_MS * 1000, &m->ev_tick) < 0 ||
+	if (timer_open(m, on_tick, TICK_MS * 1000ULL, &m->ev_tick) < 0 ||
 	    (watchdog && timer_open(m, on_watchdog, watchdog, &m->ev_watchdog) < 0))
 		return err_set(e, -ENOMEM, "out of memory");
 	return handoff_new(m->base, &handoff, &m->handoff, e);
