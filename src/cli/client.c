@@ -94,13 +94,14 @@ static int connection_next(struct connection *c, struct slice *ret_message)
 {
 	for (;;) {
 		size_t have = c->end - c->begin;
-		const char *front = have ? c->data + c->begin : NULL;
-		const char *nul = have > c->scanned
-					  ? memchr(front + c->scanned, '\0', have - c->scanned)
-					  : NULL;
+		const char *front = c->data, *nul = NULL;
 		ssize_t n;
 		int r;
 
+		if (have > c->scanned) {
+			front += c->begin;
+			nul = memchr(front + c->scanned, '\0', have - c->scanned);
+		}
 		if (nul) {
 			*ret_message = (struct slice){ front, (size_t)(nul - front) };
 			c->begin += ret_message->len + 1;
