@@ -171,7 +171,39 @@ FUZZ_BUILD := BUILD=build/fuzz CC=clang OPT='-O1 -g' HARDENING=-fPIE \
 fuzz: ## libFuzzer, TARGET=name (default all, one after the other) for FUZZ_TIME=seconds each (60)
 	$(Q)tests/install-packages tests/fuzz/packages.txt
 	$(Q)$(MAKE) --no-print-directory $(FUZZ_BUILD) $(addprefix build/fuzz/fuzzers/,$(or $(TARGET),$(FUZZ_NAMES)))
-	$(Q)FUZZ_TIME=$(FUZZ_TIME) tests/fuzz/fuzz $(or $(TARGET),$(FUZZ_NAMES))
+	$(Q)FUZZ_TIME=$(FUZZ_TIME) MERGE=$(MERGE) tests/fuzz/fuzz $(or $(TARGET),$(FUZZ_NAMES))
+
+# A stamp for each file that a tool has nothing to say about: what did not change is not looked at again.
+SOURCES      := $(wildcard src/*.c src/*/*.c)
+ANALYZED     := $(foreach tool,gcc clang-tidy,$(SOURCES:src/%.c=$(BUILD)/analyze/$(tool)/%.ok))
+ANALYZE_GEN  := $(BUILD)/gen/varlink.h $(BUILD)/gen/switch_varlink.h
+HEADERS      := $(wildcard src/*/*.h include/flowpin/*.h)
+$(BUILD)/analyze/gcc/%.ok: src/%.c $(HEADERS) $(ANALYZE_GEN)
+	@mkdir -p $(@D)
+	@echo "  GCC   $<"
+	$(Q)gcc $(ALL_CFLAGS) -fanalyzer -Werror -c -o $(@:.ok=.o) $< && touch $@
+
+$(BUILD)/analyze/clang-tidy/%.ok: src/%.c $(HEADERS) .clang-tidy $(ANALYZE_GEN)
+	@mkdir -p $(@D)
+	@echo "  TIDY  $<"
+	$(Q)clang-tidy --quiet $< -- $(ALL_CFLAGS) 2>/dev/null && touch $@
+
+cppcheck: $(ANALYZE_GEN)
+	@mkdir -p $(BUILD)/analyze/cppcheck
+	@echo "  CPPCHECK"
+	$(Q)cppcheck --quiet --std=c11 -D_GNU_SOURCE -D__linux__ --include=/usr/include/libmnl/libmnl.h -Iinclude -Isrc -I$(BUILD)/gen --library=posix,gnu \
+		--enable=warning,performance,portability --error-exitcode=1 \
+		--suppress-xml=tests/analyze/cppcheck.xml --cppcheck-build-dir=$(BUILD)/analyze/cppcheck src
+
+analyze: deps ## gcc -fanalyzer, clang-tidy (.clang-tidy), cppcheck and shellcheck over the tree
+	$(Q)tests/install-packages tests/analyze/packages.txt
+	$(Q)$(MAKE) --no-print-directory $(ANALYZED) cppcheck
+	$(Q)tests/lint/scripts
+
+valgrind: deps ## the unit tests under valgrind: no error, no definite leak
+	$(Q)tests/install-packages tests/analyze/packages.txt
+	$(Q)$(MAKE) --no-print-directory $(filter $(BUILD)/tests/unit/%,$(CMOCKA_TESTS))
+	$(Q)BUILD=$(BUILD) tests/analyze/valgrind $(TESTS)
 
 install: all ## install below $(DESTDIR)$(PREFIX)
 	$(Q)PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SYSCONFDIR='$(SYSCONFDIR)' UNITDIR='$(UNITDIR)' \
@@ -192,4 +224,4 @@ help: ## this list
 # Objects are kept: an archive of a folder is made of all of them.
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all tests benches deps check fuzz demo demo-arista bench install uninstall clean help
+.PHONY: all tests benches deps check fuzz analyze cppcheck valgrind demo demo-arista bench install uninstall clean help
