@@ -233,7 +233,7 @@ static void test_flood_evicts_nobody(void **state)
 {
 	struct placement_options o = shared(PLACEMENT_POLICY_ALL, 100);
 	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
-	uint64_t evicted;
+	uint64_t evicted, version;
 
 	(void)state;
 	for (uint8_t net = 10; net < 20; net++)
@@ -246,11 +246,13 @@ static void test_flood_evicts_nobody(void **state)
 		assert_int_equal(in_net(p, net), 4);
 	assert_int_equal(in_net(p, 1), 60);
 	assert_int_equal(numbers_of(p).removed[PLACEMENT_EVICTED], evicted);
-	/* The room shrinks: the flood's go first. */
+	/* The room shrinks: the flood's go, and no other one even for a moment. */
+	version = view_of(p, from_net(10, 0)).version;
 	placement_capacity_set(p, 85, 60000);
 	assert_int_equal(in_net(p, 1), 45);
 	for (uint8_t net = 10; net < 20; net++)
 		assert_int_equal(in_net(p, net), 4);
+	assert_int_equal(view_of(p, from_net(10, 0)).version, version);
 }
 
 static void test_candidates(void **state)
