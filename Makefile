@@ -160,6 +160,10 @@ demo-arista: deps ## the same idea on a simulated Arista switch: the walk-throug
 	$(Q)$(MAKE) --no-print-directory all $(EOS_SIM)
 	$(Q)BUILD=$(BUILD) tests/demo/demo-arista
 
+soak: deps ## faults under load, ten minutes (SOAK_TIME=2h SOAK_SEED=n SOAK_FLOWS=2000; see tests/soak)
+	$(Q)$(MAKE) --no-print-directory all $(EOS_SIM) $(TOOLS)
+	$(Q)BUILD=$(BUILD) tests/soak/soak.py
+
 bench: deps ## print what things cost on this machine
 	$(Q)$(MAKE) --no-print-directory tests benches
 	$(Q)BUILD=$(BUILD) tests/bench/bench
@@ -224,4 +228,4 @@ help: ## this list
 # Objects are kept: an archive of a folder is made of all of them.
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all tests benches deps check fuzz analyze cppcheck valgrind demo demo-arista bench install uninstall clean help
+.PHONY: all tests benches deps check soak fuzz analyze cppcheck valgrind demo demo-arista bench install uninstall clean help
