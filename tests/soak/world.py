@@ -142,7 +142,7 @@ class World:
     def config(self, idle):
         buffer = "limits { receive-buffer = 65536 }\n"
         service = f"service web {{ prefix = {{{VIP4}/32, {VIP6}/128}} protocol = {{tcp, udp}} idle-timeout = {idle} }}\n"
-        return service + buffer + section(self.lab, idle="10m", more=f"max-flows = {self.room}")
+        return service + buffer + section(self.lab, place="established", idle="10m", more=f"max-flows = {self.room}  min-age = 0s")
 
     def _network(self):
         lab = self.lab
@@ -222,7 +222,7 @@ class World:
         return broken, may
 
     def verify(self):
-        return tap.wait_until(self.d.verify_clean, VERIFY_S, poll=0.3)
+        return tap.wait_until(self.d.verify_clean, VERIFY_S, poll=1)
 
     def sample(self):
         """Descriptors and memory of each daemon, in the quiet after an event."""
