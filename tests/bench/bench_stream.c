@@ -103,20 +103,20 @@ static size_t put_transport(uint8_t *p, const struct burst *b, uint32_t src, uin
 	struct udphdr udp = { .source = htons(sport),
 			      .dest = htons(dport),
 			      .len = htons(sizeof(udp) + PAYLOAD) };
-	struct tcphdr tcp = { .source = htons(sport),
-			      .dest = htons(dport),
-			      .seq = htonl(b->back ? 2000 : 1000 + !(b->flags & TH_SYN)),
-			      .ack_seq = b->flags & TH_ACK ? htonl(b->back ? 1001 : 2001) : 0,
-			      .doff = 5,
+	struct tcphdr tcp = { .th_sport = htons(sport),
+			      .th_dport = htons(dport),
+			      .th_seq = htonl(b->back ? 2000 : 1000 + !(b->flags & TH_SYN)),
+			      .th_ack = b->flags & TH_ACK ? htonl(b->back ? 1001 : 2001) : 0,
+			      .th_off = 5,
 			      .th_flags = b->flags,
-			      .window = htons(65535) };
+			      .th_win = htons(65535) };
 
 	if (!b->tcp) {
 		memset(p, 0, sizeof(udp) + PAYLOAD);
 		memcpy(p, &udp, sizeof(udp));
 		return sizeof(udp) + PAYLOAD;
 	}
-	tcp.check = sum_fold(sum_add(sum_add(0, pseudo, sizeof(pseudo)), &tcp, sizeof(tcp)));
+	tcp.th_sum = sum_fold(sum_add(sum_add(0, pseudo, sizeof(pseudo)), &tcp, sizeof(tcp)));
 	memcpy(p, &tcp, sizeof(tcp));
 	return sizeof(tcp);
 }

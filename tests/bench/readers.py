@@ -19,8 +19,10 @@ STATS = """General {
     HashLimit 4194304
     LogFile off
     Syslog off
-    LockFile "%(tmp)s/conntrackd.lock"
-    UNIX { Path "%(tmp)s/conntrackd.ctl" }
+    LockFile %(tmp)s/conntrackd.lock
+    UNIX {
+        Path %(tmp)s/conntrackd.ctl
+    }
     NetlinkBufferSize 67108864
     NetlinkBufferSizeMaxGrowth 67108864
     EventIterationLimit 200

@@ -25,7 +25,7 @@ def settled(reader):
             return now
         before = now
         time.sleep(0.05)
-    raise NotMeasured("a reader does not come to rest")
+    raise NotMeasured(f"{type(reader).__name__} does not come to rest: {now - before} ns")
 
 
 def one(gateway, hoses, reader, n):
@@ -37,9 +37,11 @@ def one(gateway, hoses, reader, n):
     fresh = settled(reader) - before
     back.burst("synack", SLICE, SLICE, 0, first)
     ahead.burst("rst", SLICE, SLICE, 0, first)
+    need(gateway.entries() >= gateway.base + SLICE * 99 // 100, "the new flows are in conntrack")
     before = settled(reader)
     gateway.kernel.delete_marked(1, 1)
     ended = settled(reader) - before
+    need(gateway.entries() <= gateway.base + SLICE // 100, "the ended flows are out of conntrack")
     return fresh / SLICE, ended / SLICE
 
 
@@ -52,6 +54,7 @@ def measure(known, result, judge):
             gateway.hose().burst("udp", known, known, 70000)
             hoses = gateway.hose(ports="1024-61023:81", source="10.100.0.0"), gateway.hose("s", ports="1024-61023:81", source="10.100.0.0")
             need(tap.wait_until(lambda g=gateway: g.entries() >= known * 999 // 1000, 30), "the flows are there")
+            gateway.base = gateway.entries()
             measured.append((gateway, hoses, reader))
         times = {kind: [] for kind in KINDS}
         for n in range(ROUNDS or 7):
