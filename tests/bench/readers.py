@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 
-from common import CONFIG, Gateway, Listener, NotMeasured, cpu_ns, need, tap
+from common import CONFIG, Asker, Gateway, Listener, NotMeasured, cpu_ns, need, tap
 
 # Events of the same kinds for all: one at the beginning of a flow and one at its end. Flows to port 81 are those to be ended.
 EVENTS = """add table inet cut
@@ -35,12 +35,16 @@ class Discarding:
     """recv(2) and nothing else."""
 
     def __init__(self, gateway, cpu):
-        gateway.daemon.kill()
+        if gateway.daemon:
+            gateway.daemon.kill()
         self.listener = Listener(gateway.lab, cpu=cpu)
         self.pid = self.listener.pid
 
     def overruns(self):
         return self.listener.seen()[1]
+
+    def seen(self):
+        return self.listener.seen()[0]
 
 
 class Conntrackd:
@@ -79,10 +83,14 @@ class Flowpind:
     def __init__(self, gateway, cpu):
         self.daemon = gateway.daemon
         self.pid = self.daemon.pid
+        self.asker = Asker(self.daemon.socket)
         os.sched_setaffinity(self.pid, {cpu})
 
     def overruns(self):
-        return self.daemon.status()["events"]["overruns"]
+        return self.asker.call("Status")["events"]["overruns"]
+
+    def seen(self):
+        return self.asker.call("Status")["events"]["received"]
 
 
 KINDS = {"flowpind": Flowpind, "discarding": Discarding, "conntrackd": Conntrackd}
