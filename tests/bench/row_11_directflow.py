@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Row 11: flows placed in DirectFlow a second."""
+
+import base64
+import http.client
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from common import *  # noqa
+from flood import flood
+from switchlab import API, CLIENT_PORT, SERVICE, Beside, SwitchLab, section
+
+ROW = {"row": 11, "what": "flows placed per second in DirectFlow", "size": 1000, "against": "the seed's way on the same simulator",
+       "bar": "at least 50 times at 20 ms a request"}
+SEEDS_WAY, PORTS = 40, 500
+MORE = "max-flows = 4000"
+
+
+class Wire:
+    """Requests and bytes as the switch's link carries them: the counters of its interface."""
+
+    def __init__(self, lab):
+        self.lab = lab
+
+    def bytes(self):
+        stats = self.lab.ip_json("sw", "-s link show dev gw")[0]["stats64"]
+        return stats["rx"]["bytes"] + stats["tx"]["bytes"]
+
+
+def request(lab, commands, form="json"):
+    """One request of the old agent: a connection of its own."""
+    with lab.inside("gw"):
+        c = http.client.HTTPConnection(API, 80, timeout=20)
+        c.connect()
+    login = base64.b64encode(b"admin:secret").decode()
+    body = {"jsonrpc": "2.0", "method": "runCmds", "id": "1", "params": {"version": 1, "format": form, "cmds": commands}}
+    c.request("POST", "/command-api", json.dumps(body), {"Content-Type": "application/json", "Authorization": f"Basic {login}"})
+    answer = json.loads(c.getresponse().read())
+    c.close()
+    if "error" in answer:
+        raise NotMeasured(f"the simulator refused {commands[-1]}: {answer['error']}")
+    return answer["result"]
+
+
+def seeds_way(lab, flows):
+    """For each flow, one after another: the route of its source, the port that the hash takes, the route of its destination, and
+    the flow, each on a new connection."""
+    for n in range(flows):
+        src, sport = "12.12.13.1", 10000 + n
+        request(lab, [f"show ip route {src}"])
+        out = request(lab, ["enable", f"show load-balance destination ip ingress-interface {CLIENT_PORT} src-ipv4-address {src} "
+                            f"dst-ipv4-address 1.1.1.1 ip-protocol 6 src-l4-port {sport} dst-l4-port 80"])[1]
+        routes = request(lab, ["show ip route 1.1.1.1"])[0]["vrfs"]["default"]["routes"]
+        vias = next(iter(routes.values()))["vias"]
+        via = next((v["nexthopAddr"] for v in vias if v["interface"] == out["outputIntf"]), vias[0]["nexthopAddr"])
+        request(lab, ["enable", "configure", "directflow", "no shutdown", f"flow seed-{n}", "match ethertype ip",
+                      f"match source ip {src}", "match destination ip 1.1.1.1", "match ip protocol tcp", f"match source port {sport}",
+                      "match destination port 80", "no persistent", "timeout idle 300", f"action output nexthop {via}"])
+
+
+def switch(ms):
+    lab = SwitchLab(3, knobs={"request-ms": ms, "capacity": 8000, "program-ms": 1})
+    lab.resolve()
+    lab.announce(["s1", "s2", "s3"])
+    for server in lab.servers:
+        lab.deaf(server)
+    return lab
+
+
+def rates(ms, flows):
+    """{who: (flows a second, requests a flow, bytes a flow)}."""
+    found = {}
+    with switch(ms) as lab:
+        wire, asked = Wire(lab), lab.counters()["requests"]
+        before, began = wire.bytes(), time.monotonic()
+        n = max(5, min(SEEDS_WAY, int(8000 / (4 * ms + 8))))
+        seeds_way(lab, n)
+        tap.wait_until(lambda: len(lab.sim.programmed()) >= n, 10)
+        need(len(lab.sim.programmed()) >= n, "the seed's way places its flows")
+        took = time.monotonic() - began
+        found["seed"] = n / took, (lab.counters()["requests"] - asked) / n, (wire.bytes() - before) / n
+    with switch(ms) as lab:
+        lab.mirror()
+        config = SERVICE % "1h" + section(lab, idle="1h", more=MORE, mirror=f"max-flows = {flows * 2}  max-flows-per-source = {flows * 2}")
+        Beside(lab, config)
+        wire, asked = Wire(lab), lab.counters()["requests"]
+        before, began = wire.bytes(), time.monotonic()
+        flood(lab, flows, kind="syn", source="12.12.12.0", sport=(10000, 10000 + PORTS - 1))
+        tap.wait_until(lambda: lab.sim.state()["used"] >= flows, 60, poll=0.02)
+        took = time.monotonic() - began
+        need(lab.sim.state()["used"] >= flows, f"{flows} flows are placed ({lab.sim.state()['used']})")
+        found["ours"] = flows / took, (lab.counters()["requests"] - asked) / flows, (wire.bytes() - before) / flows
+    return found
+
+
+def run(size, result):
+    seen = {}
+    for ms in (5, 20, 100):
+        seen[ms] = found = rates(ms, size)
+        result.line(f"{ms} ms a request, {size:,} flows", found["ours"][0], found["seed"][0], "flows/s", bar=50 if ms == 20 else None, less=False)
+        result.line(f"{ms} ms: requests a flow", found["ours"][1], found["seed"][1], "requests")
+        result.line(f"{ms} ms: bytes a flow, both ways, with the mirror", found["ours"][2], found["seed"][2], "bytes")
+        result.point("flowpin", ms, found["ours"][0])
+        result.point("seed's way", ms, found["seed"][0])
+    small = rates(20, max(20, size // 10))
+    result.grow("20 ms: ms a flow, ours", max(20, size // 10), size, 1000 / small["ours"][0], 1000 / seen[20]["ours"][0])
+
+
+main(ROW, run)
