@@ -164,9 +164,10 @@ soak: deps ## faults under load, ten minutes (SOAK_TIME=2h SOAK_SEED=n SOAK_FLOW
 	$(Q)$(MAKE) --no-print-directory all $(EOS_SIM) $(TOOLS)
 	$(Q)BUILD=$(BUILD) tests/soak/soak.py
 
-bench: deps ## print what things cost on this machine
+bench: deps ## what it costs next to what people would use instead, into build/bench (ROW="2 5", SIZE=100000, ROUNDS=20)
+	$(Q)tests/install-packages tests/bench/packages.txt
 	$(Q)$(MAKE) --no-print-directory tests benches
-	$(Q)BUILD=$(BUILD) tests/bench/bench
+	$(Q)BUILD=$(BUILD) SIZE=$(SIZE) ROUNDS=$(ROUNDS) tests/bench/bench $(ROW)
 
 # Needs clang, which no other target does.
 FUZZ_TIME  ?= 60

@@ -23,7 +23,7 @@ from lab import VIP4, Lab
 
 CPUS = sorted(os.sched_getaffinity(0))
 SENDER, READER = CPUS[0], CPUS[-1]
-ROUNDS = int(os.environ.get("ROUNDS", "0"))
+ROUNDS = int(os.environ.get("ROUNDS") or 0)
 MAX, BUCKETS = "nf_conntrack_max", "nf_conntrack_buckets"
 CONFIG = """service web {
     prefix       = 1.1.1.1/32
