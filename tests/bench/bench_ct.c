@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What flowpin's handling of conntrack is compared with, without any of its code:
- *   bench_ct listen [CPU]	reads and discards NEW and DESTROY events, one recv(2) each; SIGUSR1
- *				prints `seen EVENTS OVERRUNS`
- *   bench_ct dump		each line on stdin is one dump, discarded: `dump BYTES NS`
- *   bench_ct create ZONE N	makes N entries, one request and its answer after another: `created N NS`
- *   bench_ct mirror ZONE N	a mirror's receive loop with one recv(2), one decode and one request a
- *				packet; ends by itself after 2 quiet seconds: `mirrored N NS CPU-NS` */
+/* What flowpin's handling of conntrack is compared with, without any of its code.
+ *   listen [CPU]   reads and discards NEW and DESTROY events, one recv(2) each; SIGUSR1 prints
+ *                  `seen EVENTS OVERRUNS`
+ *   dump           each line on stdin is one dump, discarded: `dump BYTES NS`
+ *   create ZONE N  makes N entries, one request and its answer after another: `created N NS`
+ *   mirror ZONE N  a mirror's receive loop with one recv(2), one decode and one request a packet;
+ *                  ends by itself after 2 quiet seconds: `mirrored N NS CPU-NS` */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUFFER	      (1 << 16)
+#define BUFFER	       (1 << 16)
 #define RECEIVE_BUFFER (1 << 26) /* flowpind's own default */
 
 static volatile sig_atomic_t asked;
@@ -109,7 +109,7 @@ static int dump_once(int fd, char *buf, uint64_t *ret_bytes)
 
 		if (n < 0)
 			return -errno;
-		/* The end comes in a datagram of its own or behind entries; it is the last message. */
+		/* The end stands in a datagram of its own or behind entries. */
 		*ret_bytes += (uint64_t)n;
 		for (ssize_t left = n; left >= (ssize_t)sizeof(*h) && h->nlmsg_len >= sizeof(*h);) {
 			ssize_t step = NLMSG_ALIGN(h->nlmsg_len);

@@ -25,11 +25,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH	   64
-#define FRAME_MAX  160
-#define PAYLOAD	   8
-#define SCATTER	   2654435761u /* a prime: it visits all numbers below any smaller one */
-#define FLOWS_MAX  8000000
+#define BATCH	    64
+#define FRAME_MAX   160
+#define PAYLOAD	    8
+#define SCATTER	    2654435761u /* a prime: it visits all numbers below any smaller one */
+#define FLOWS_MAX   8000000
 #define REFUSED_MAX 100000
 
 struct options {
@@ -142,8 +142,7 @@ static size_t put_frame(uint8_t *p, const struct options *o, const struct burst 
 		at += sizeof(gre) + sizeof(o->ether);
 	}
 	at += put_ip(at, src, dst, b->tcp ? IPPROTO_TCP : IPPROTO_UDP, inner);
-	at += put_transport(at, b, src, dst, b->back ? o->dport : port,
-			    b->back ? port : o->dport);
+	at += put_transport(at, b, src, dst, b->back ? o->dport : port, b->back ? port : o->dport);
 	return (size_t)(at - p);
 }
 
@@ -219,12 +218,9 @@ static bool burst_parse(const char *line, struct burst *ret)
 		const char *name;
 		bool tcp, back;
 		uint8_t flags;
-	} kinds[] = { { "udp", false, false, 0 },
-		      { "answer", false, true, 0 },
-		      { "syn", true, false, TH_SYN },
-		      { "synack", true, true, TH_SYN | TH_ACK },
-		      { "ack", true, false, TH_ACK },
-		      { "rst", true, false, TH_RST } };
+	} kinds[] = { { "udp", false, false, 0 },     { "answer", false, true, 0 },
+		      { "syn", true, false, TH_SYN }, { "synack", true, true, TH_SYN | TH_ACK },
+		      { "ack", true, false, TH_ACK }, { "rst", true, false, TH_RST } };
 	char name[16];
 	struct burst b = { 0 };
 
@@ -310,9 +306,12 @@ static bool option(int c, const char *text, struct options *o)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "dev", required_argument, NULL, 'd' },  { "mac", required_argument, NULL, 'm' },
-		{ "from", required_argument, NULL, 'f' }, { "to", required_argument, NULL, 't' },
-		{ "cpu", required_argument, NULL, 'c' },  { "ports", required_argument, NULL, 'p' },
+		{ "dev", required_argument, NULL, 'd' },
+		{ "mac", required_argument, NULL, 'm' },
+		{ "from", required_argument, NULL, 'f' },
+		{ "to", required_argument, NULL, 't' },
+		{ "cpu", required_argument, NULL, 'c' },
+		{ "ports", required_argument, NULL, 'p' },
 		{ "outer-from", required_argument, NULL, 'F' },
 		{ "outer-to", required_argument, NULL, 'T' },
 		{ 0 },

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from common import *  # noqa
 from switchlab import MirrorReceiver
 
-ROW = {"row": 12, "what": "mirrored SYNs per second into conntrack", "size": 100000,
+ROW = {"row": 12, "what": "mirrored SYNs per second into conntrack", "size": 50000,
        "against": "one recv, decode and request a packet; ctnetlink one request at a time", "bar": "at least 3 times the latter"}
 ZONE, RUNS, SLOWER = 101, 5, 0.8
 SWITCH = """switch s1 {
@@ -57,6 +57,9 @@ class Ours(Receiving):
         self.rate = int((self.rate or n / sent) * SLOWER)
         return None
 
+    def cpu(self):
+        return cpu_ns(self.gateway.daemon.pid) + cpu_ns(self.mirror.pid)
+
 
 class OneByOne(Receiving):
     """A loop with one recv, one decode and one request a packet."""
@@ -66,9 +69,9 @@ class OneByOne(Receiving):
             p = subprocess.Popen([tool("bench_ct"), "mirror", str(ZONE), str(n)], stdout=subprocess.PIPE, text=True)
         p.stdout.readline()
         self.hose.burst("syn", n, n, 0, first)
-        done, ns, _ = (int(w) for w in p.stdout.readline().split()[1:])
+        done, ns, cpu = (int(w) for w in p.stdout.readline().split()[1:])
         p.wait()
-        return done * 1e9 / ns
+        return done * 1e9 / ns, cpu / done
 
 
 class Creating(Receiving):
@@ -81,26 +84,30 @@ class Creating(Receiving):
 
 
 def run(size, result):
-    with room_in_conntrack(4 * size), contextlib.ExitStack() as stack:
-        ours, loop, create = Ours(stack, size * 4), OneByOne(stack, "l"), Creating(stack, "k")
+    with room_in_conntrack(40 * size), contextlib.ExitStack() as stack:
+        ours, loop, create = Ours(stack, size * 20), OneByOne(stack, "l"), Creating(stack, "k")
         found = {}
-        for n in (size // 50, size // 5):
+        for n in (size // 10, size):
             rates, tries = [], 0
             while len(rates) < RUNS and tries < 25:
                 tries += 1
-                rate = ours.once(n)
+                cpu, rate = ours.cpu(), ours.once(n)
                 if rate is None:
                     continue
-                rates.append((rate, loop.once(n, tries * n + (size if n < size // 5 else 0)), create.once(n, 200 + tries + (50 if n == size // 5 else 0))))
+                cpu = (ours.cpu() - cpu) / n
+                single = loop.once(n, tries * n + (50 * size if n < size else 0))
+                rates.append((rate, single[0], create.once(n, 200 + tries + (50 if n == size else 0)), cpu, single[1]))
             need(len(rates) >= 3, "rounds without a loss")
+            a, b, ratio, span = compare([r[3] for r in rates], [r[4] for r in rates])
+            result.line(f"{n:,} SYNs a round, CPU of both daemons against that of the loop", a, b, "ns", ratio=ratio, spread=span)
             a, b, ratio, span = compare([r[0] for r in rates], [r[1] for r in rates])
             result.line(f"{n:,} SYNs a round, against one recv, decode and request a packet", a, b, "SYNs/s", ratio=ratio, spread=span)
             a, b, ratio, span = compare([r[0] for r in rates], [r[2] for r in rates])
-            result.line(f"{n:,} SYNs a round, against ctnetlink one request at a time", a, b, "SYNs/s", bar=3 if n == size // 5 else None,
+            result.line(f"{n:,} SYNs a round, against ctnetlink one request at a time", a, b, "SYNs/s", bar=3 if n == size else None,
                         less=False, ratio=ratio, spread=span)
             found[n] = a
         result.note(f"{ours.losses} rounds had a loss at full speed; the rate was lowered after each")
-        result.grow("ns a SYN", size // 50, size // 5, 1e9 / found[size // 50], 1e9 / found[size // 5])
+        result.grow("ns a SYN", size // 10, size, 1e9 / found[size // 10], 1e9 / found[size])
 
 
 main(ROW, run)
