@@ -2,7 +2,7 @@
 /* What flowpin's handling of conntrack is compared with, without any of its code.
  *   listen [CPU]   reads and discards NEW and DESTROY events, one recv(2) each; SIGUSR1 prints
  *                  `seen EVENTS OVERRUNS`
- *   dump           each line on stdin is one dump, discarded: `dump BYTES NS`
+ *   dump           each line on stdin is one dump, discarded: `dump BYTES NS CPU-NS`
  *   create ZONE N  makes N entries, one request and its answer after another: `created N NS`
  *   mirror ZONE N  a mirror's receive loop with one recv(2), one decode and one request a packet;
  *                  ends by itself after 2 quiet seconds: `mirrored N NS CPU-NS` */
@@ -132,11 +132,13 @@ static int run_dump(void)
 		return 1;
 	while (fgets(line, sizeof(line), stdin)) {
 		uint64_t began = now_ns(CLOCK_MONOTONIC), bytes = 0;
+		uint64_t cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
 
 		if (dump_once(fd, buf, &bytes) < 0)
 			return 1;
-		printf("dump %llu %llu\n", (unsigned long long)bytes,
-		       (unsigned long long)(now_ns(CLOCK_MONOTONIC) - began));
+		printf("dump %llu %llu %llu\n", (unsigned long long)bytes,
+		       (unsigned long long)(now_ns(CLOCK_MONOTONIC) - began),
+		       (unsigned long long)(now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu));
 		fflush(stdout);
 	}
 	return 0;

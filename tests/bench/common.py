@@ -43,10 +43,19 @@ class NotMeasured(Exception):
 class Result:
     """lines: what was compared; growth: how the cost goes with the size; series: points to plot."""
 
-    def __init__(self, row, size):
-        self.row, self.size = row, size
+    def __init__(self, row, size, path=None):
+        self.row, self.size, self.path = row, size, path
+        self.began, self.why = time.monotonic(), "it did not end"
         self.lines, self.growth, self.notes = [], [], []
         self.series = {}
+
+    def write(self):
+        """Into the JSON file, after each figure: what a row found until its time was over is not lost."""
+        if not self.path:
+            return
+        with open(self.path, "w", encoding="utf-8") as f:
+            json.dump(dict(self.row, size=self.size, lines=self.lines, growth=self.growth, notes=self.notes, series=self.series,
+                           why=self.why, seconds=round(time.monotonic() - self.began, 1)), f, indent=1)
 
     def line(self, what, ours, against, unit, bar=None, less=True, spread=None, ratio=None):
         """One comparison. bar: the ratio ours/against that is allowed at most (less=False: wanted at least)."""
@@ -57,6 +66,7 @@ class Result:
         say(f"    {what}: {show(ours)} against {show(against)} {unit}" + (f", ratio {ratio:.3f}" if ratio is not None else "")
             + (f" ({spread[0]:.3f} to {spread[1]:.3f})" if spread else "")
             + (f", bar {self.lines[-1]['bar']}: {'holds' if holds else 'does not hold'}" if holds is not None else ""))
+        self.write()
 
     def judge(self, what, ours, unit, bar, holds):
         """A figure that is judged by itself."""
@@ -365,16 +375,13 @@ def main(row, run):
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, interrupted)
     size = int(os.environ.get("SIZE") or row["size"])
-    result, began, why = Result(row, size), time.monotonic(), None
+    result = Result(row, size, sys.argv[1] if len(sys.argv) > 1 else None)
     say(f"row {row['row']}: {row['what']}, against {row['against']} (size {size:,})")
     try:
         run(size, result)
+        result.why = None
     except NotMeasured as e:
-        why = str(e)
-        say(f"    not measured: {why}")
-    written = dict(row, size=size, lines=result.lines, growth=result.growth, notes=result.notes, series=result.series, why=why,
-                   seconds=round(time.monotonic() - began, 1))
-    if len(sys.argv) > 1:
-        with open(sys.argv[1], "w", encoding="utf-8") as f:
-            json.dump(written, f, indent=1)
-    say(f"    {written['seconds']} s")
+        result.why = str(e)
+        say(f"    not measured: {result.why}")
+    result.write()
+    say(f"    {time.monotonic() - result.began:.1f} s")

@@ -53,7 +53,7 @@ class Side:
 def run(size, result):
     with room_in_conntrack(2 * size), contextlib.ExitStack() as stack:
         sides = [Side(stack, name, pins) for name, pins in (("a", max(10, size // 10000)), ("b", size // 100), ("c", size // 10), ("d", size))]
-        for _ in range(ROUNDS or 9):
+        for _ in range(ROUNDS or 15):
             for side in sides:
                 side.once()
         least = sides[0]

@@ -50,7 +50,7 @@ def seeds_way(lab, flows):
     """For each flow, one after another: the route of its source, the port that the hash takes, the route of its destination, and
     the flow, each on a new connection."""
     for n in range(flows):
-        src, sport = "12.12.13.1", 10000 + n
+        src, sport = "12.12.12.4", 40000 + n
         request(lab, [f"show ip route {src}"])
         out = request(lab, ["enable", f"show load-balance destination ip ingress-interface {CLIENT_PORT} src-ipv4-address {src} "
                             f"dst-ipv4-address 1.1.1.1 ip-protocol 6 src-l4-port {sport} dst-l4-port 80"])[1]
