@@ -366,6 +366,18 @@ static bool has_rival(const struct builder *b, const struct ip_prefix *prefix)
 	return false;
 }
 
+/* Whether new flows keep off any nexthop of the service. */
+static bool has_off(const struct builder *b)
+{
+	const struct binding *binding;
+	uint8_t cursor = 0;
+
+	while ((binding = registry_binding_next(b->registry, &cursor)))
+		if (binding_off(binding) && strcmp(binding->service, b->service->name) == 0)
+			return true;
+	return false;
+}
+
 static int build_service(struct builder *b, size_t index)
 {
 	const struct service *s = b->service = &b->services->list[index];
@@ -373,6 +385,9 @@ static int build_service(struct builder *b, size_t index)
 	int r;
 
 	relevant_clear(b);
+	/* The usual case, which must not cost more where there are many routes. */
+	if (!has_off(b))
+		return 0;
 	r = rib_service_routes(b->rib, index, collect_route, b);
 	if (r < 0)
 		return r;
