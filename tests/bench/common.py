@@ -230,13 +230,24 @@ OUTSIDE = "1.2.3.4"
 
 
 class Asker:
-    """A control client without a process to start."""
+    """A control client without a process to start. flowpind ends a connection that is silent for a minute."""
+
+    IDLE = 30
 
     def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(path)
+        self.path, self.sock, self.used = path, None, 0
+
+    def _connect(self):
+        if self.sock and time.monotonic() - self.used > self.IDLE:
+            self.sock.close()
+            self.sock = None
+        if not self.sock:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.connect(self.path)
+        self.used = time.monotonic()
 
     def call(self, method, **parameters):
+        self._connect()
         self.sock.sendall(json.dumps({"method": f"io.flowpin.{method}", "parameters": parameters}).encode() + b"\0")
         data = b""
         while not data.endswith(b"\0"):

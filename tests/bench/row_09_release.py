@@ -35,6 +35,7 @@ class Side:
     def once(self):
         """From the word to the transaction that took the nexthop's mark out of the map; and what flowpind worked until it rested."""
         name = f"{self.gateway.address(2)}%s"
+        self.asker.call("Status")
         self.transactions.forget()
         cpu, began = cpu_ns(self.daemon.pid), time.monotonic_ns()
         flows = self.asker.call("Release", nexthop=name)["flows"]
