@@ -18,6 +18,7 @@ ROW = {"row": 11, "what": "flows placed per second in DirectFlow", "size": 1000,
        "bar": "at least 50 times at 20 ms a request"}
 SEEDS_WAY, PORTS = 40, 500
 MORE = "max-flows = 4000"
+LARGE = "  batch-flows = 100  batch-commands = 2000"
 
 
 class Wire:
@@ -71,9 +72,8 @@ def switch(ms):
     return lab
 
 
-def rates(ms, flows):
-    """{who: (flows a second, requests a flow, bytes a flow)}."""
-    found = {}
+def seeds_rates(ms):
+    """(flows a second, requests a flow, bytes a flow)."""
     with switch(ms) as lab:
         wire, asked = Wire(lab), lab.counters()["requests"]
         before, began = wire.bytes(), time.monotonic()
@@ -82,10 +82,14 @@ def rates(ms, flows):
         tap.wait_until(lambda: len(lab.sim.programmed()) >= n, 10)
         need(len(lab.sim.programmed()) >= n, "the seed's way places its flows")
         took = time.monotonic() - began
-        found["seed"] = n / took, (lab.counters()["requests"] - asked) / n, (wire.bytes() - before) / n
+        return n / took, (lab.counters()["requests"] - asked) / n, (wire.bytes() - before) / n
+
+
+def our_rates(ms, flows, more=""):
+    """The same, from the first mirrored packet until the switch holds the last of so many flows."""
     with switch(ms) as lab:
         lab.mirror()
-        config = SERVICE % "1h" + section(lab, idle="1h", more=MORE, mirror=f"max-flows = {flows * 2}  max-flows-per-source = {flows * 2}")
+        config = SERVICE % "1h" + section(lab, idle="1h", more=MORE + more, mirror=f"max-flows = {flows * 2}  max-flows-per-source = {flows * 2}")
         Beside(lab, config)
         wire, asked = Wire(lab), lab.counters()["requests"]
         before, began = wire.bytes(), time.monotonic()
@@ -93,21 +97,22 @@ def rates(ms, flows):
         tap.wait_until(lambda: lab.sim.state()["used"] >= flows, 60, poll=0.02)
         took = time.monotonic() - began
         need(lab.sim.state()["used"] >= flows, f"{flows} flows are placed ({lab.sim.state()['used']})")
-        found["ours"] = flows / took, (lab.counters()["requests"] - asked) / flows, (wire.bytes() - before) / flows
-    return found
+        return flows / took, (lab.counters()["requests"] - asked) / flows, (wire.bytes() - before) / flows
 
 
 def run(size, result):
     seen = {}
     for ms in (5, 20, 100):
-        seen[ms] = found = rates(ms, size)
-        result.line(f"{ms} ms a request, {size:,} flows", found["ours"][0], found["seed"][0], "flows/s", bar=50 if ms == 20 else None, less=False)
-        result.line(f"{ms} ms: requests a flow", found["ours"][1], found["seed"][1], "requests")
-        result.line(f"{ms} ms: bytes a flow, both ways, with the mirror", found["ours"][2], found["seed"][2], "bytes")
-        result.point("flowpin", ms, found["ours"][0])
-        result.point("seed's way", ms, found["seed"][0])
-    small = rates(20, max(20, size // 10))
-    result.grow("20 ms: ms a flow, ours", max(20, size // 10), size, 1000 / small["ours"][0], 1000 / seen[20]["ours"][0])
+        seed, ours = seeds_rates(ms), our_rates(ms, size)
+        seen[ms] = ours
+        result.line(f"{ms} ms a request, {size:,} flows", ours[0], seed[0], "flows/s", bar=50 if ms == 20 else None, less=False)
+        result.line(f"{ms} ms: requests a flow", ours[1], seed[1], "requests")
+        result.line(f"{ms} ms: bytes a flow, both ways, with the mirror", ours[2], seed[2], "bytes")
+        if ms == 20:
+            large = our_rates(ms, size, LARGE)
+            result.line(f"{ms} ms, 100 flows a request", large[0], seed[0], "flows/s")
+    small = our_rates(20, max(20, size // 10))
+    result.grow("20 ms: ms a flow, ours", max(20, size // 10), size, 1000 / small[0], 1000 / seen[20][0])
 
 
 main(ROW, run)
