@@ -66,7 +66,10 @@ def measure(known, result, judge):
             a, b, ratio, span = compare(ours, discarding)
             result.line(f"{what} beside {known:,}, against discarding", a, b, "ns", bar=1.5 if judge else None, ratio=ratio, spread=span)
             costs[what] = a
+            result.point(f"flowpind, {what}", known, a)
+            result.point(f"discarding, {what}", known, b)
             a, b, ratio, span = compare(ours, conntrackd)
+            result.point(f"conntrackd, {what}", known, b)
             result.line(f"{what} beside {known:,}, against conntrackd", a, b, "ns", bar=1.0 if judge else None, ratio=ratio, spread=span)
         result.note("overruns: " + ", ".join(f"{kind} {m[2].overruns()}" for kind, m in zip(KINDS, measured)))
         return costs
@@ -78,8 +81,6 @@ def run(size, result):
         large = measure(size, result, True)
     for what in small:
         result.grow(f"{what}, CPU ns", size // 10, size, small[what], large[what])
-        result.point(f"flowpind, {what}", size // 10, small[what])
-        result.point(f"flowpind, {what}", size, large[what])
 
 
 main(ROW, run)
