@@ -37,6 +37,8 @@ def measure(nexthops, pins, result, bar):
             found[spread_over] = a, b
             result.line(f"{nexthops} nexthops, {pins:,} pins, packets of {spread_over:,} flows", a, b, "ns", bar=bar, ratio=ratio,
                         spread=span)
+            gross = compare(times[0], times[1])
+            result.line("  with what sending and receiving costs in both", gross[0], gross[1], "ns", ratio=gross[2], spread=gross[3])
         return found[min(HOT, pins)]
 
 
