@@ -65,7 +65,7 @@ def cheap():
         equal({k: answers.get(k) for k in truth}, truth, "every answer is the nexthop that the ASIC takes")
         for t in tuples:
             w.pind.wish(t, answers[key(t)])
-        w.converge("all of them are programmed", 20)
+        w.converge("all of them are programmed", 60)
         used = w.pind.health["requests"] - before
         check(used <= 200, f"at most 0.2 requests a flow ({used} requests)")
 
