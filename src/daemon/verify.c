@@ -247,6 +247,17 @@ static bool differs(struct verify_job *job, const struct tuple *t, bool report)
 	return false;
 }
 
+/* One-way flows whose pin ran out are found by asking, each in its turn: these are asked for now. */
+static void ask_now(struct verify_job *job)
+{
+	for (size_t i = 0; i < job->suspects.n; i++) {
+		struct flow *f = flow_table_get(job->d->flows, &job->suspects.list[i]);
+
+		if (f && (f->flags & FLOW_PIN))
+			witness_watch(job->d, f, true);
+	}
+}
+
 static void step_settle(struct verify_job *job)
 {
 	size_t kept = 0;
@@ -257,8 +268,7 @@ static void step_settle(struct verify_job *job)
 			job->suspects.list[kept++] = job->suspects.list[i];
 	job->suspects.n = kept;
 	if (kept && !last) {
-		/* One-way flows whose pin ran out are found by asking: ask now. */
-		witness_tick(job->d, clock_now_ms());
+		ask_now(job);
 		step_soon(job, SETTLE_MS);
 		return;
 	}
