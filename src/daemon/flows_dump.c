@@ -12,6 +12,8 @@
 #define QUIET_MS	   500	 /* a resync begins this long after the last overrun ... */
 #define PATIENCE_MS	   5000	 /* ... but no later than this after the first */
 #define BACKOFF_MAX_MS	   60000 /* between two resyncs */
+#define BACKOFF_FIRST_MS   1000
+#define BACKOFF_PAUSE	   3
 #define SILENT_MAX	   100000
 #define UNMARKED_FIRST_MS  1000
 #define UNMARKED_MAX_MS	   3600000
@@ -169,12 +171,14 @@ static void on_resync(evutil_socket_t fd _unused_, short what _unused_, void *ar
 		event_add(d->ev_resync, &tv);
 		return;
 	}
-	/* Overruns in a row mean that reading itself is too much: leave it more and more time. */
-	d->resync_backoff_ms = d->resync_backoff_ms ? d->resync_backoff_ms * 2 : 1000;
+	/* Overruns in a row mean that reading itself is too much: leave it more and more time. A
+	 * pause of several such times ends the row: what comes then is a burst of its own. */
+	if (now - d->last_resync_ms > BACKOFF_PAUSE * d->resync_backoff_ms)
+		d->resync_backoff_ms = BACKOFF_FIRST_MS;
+	else
+		d->resync_backoff_ms *= 2;
 	if (d->resync_backoff_ms > BACKOFF_MAX_MS)
 		d->resync_backoff_ms = BACKOFF_MAX_MS;
-	if (d->last_resync_ms && now - d->last_resync_ms > 2 * BACKOFF_MAX_MS)
-		d->resync_backoff_ms = 1000;
 	d->first_overrun_ms = 0;
 	if (flows_dump_begin(d) < 0)
 		event_add(d->ev_resync, &tv);
