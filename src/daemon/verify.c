@@ -247,7 +247,7 @@ static bool differs(struct verify_job *job, const struct tuple *t, bool report)
 	return false;
 }
 
-/* One-way flows whose pin ran out are found by asking, each in its turn: these are asked for now. */
+/* One-way flows whose pin ran out are found by asking, each in its turn. These are due now. */
 static void ask_now(struct verify_job *job)
 {
 	for (size_t i = 0; i < job->suspects.n; i++) {
