@@ -30,6 +30,7 @@ def duration(text):
 def step(world, event, rng):
     """One event, and what must hold after it. Whether it did."""
     world.said = ""
+    world.quiet()
     world.remember()
     event.apply(world, rng)
     allowed = list(event.may_break(world))

@@ -206,6 +206,10 @@ class World:
 
     # --- the invariants
 
+    def quiet(self):
+        """The connections of the last turn-over are in the switch: how long that takes is not the next event's doing."""
+        tap.wait_until(self.d.verify_clean, 120, poll=1)
+
     def remember(self):
         self.unpinned = []
         self.before = {f: f.server for f in self.mirrored.flows}
