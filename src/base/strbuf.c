@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include "base/utf8.h"
 
 static bool reserve(struct strbuf *b, size_t more)
 {
@@ -55,23 +56,6 @@ void strbuf_addf(struct strbuf *b, const char *fmt, ...)
 	b->len += (size_t)n;
 }
 
-/* Bytes of the well-formed UTF-8 sequence of more than one byte that begins here; 0: none does
- * (RFC 3629: neither overlong, nor a surrogate, nor above U+10FFFF). */
-static size_t utf8_sequence(const char *text)
-{
-	const unsigned char *p = (const unsigned char *)text;
-	size_t n = p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : 4;
-
-	if (p[0] < 0xc2 || p[0] > 0xf4 || (p[0] == 0xe0 && p[1] < 0xa0) ||
-	    (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
-
 void strbuf_add_json(struct strbuf *b, const char *text)
 {
 	size_t n;
@@ -84,7 +68,7 @@ void strbuf_add_json(struct strbuf *b, const char *text)
 			strbuf_addf(b, "\\%c", c);
 		else if (c >= 0x20 && c < 0x7f)
 			strbuf_add(b, p, 1);
-		else if ((n = utf8_sequence(p)) > 0) {
+		else if ((n = utf8_sequence(p, strnlen(p, UTF8_MAX))) > 0) {
 			strbuf_add(b, p, n);
 			p += n - 1;
 		} else

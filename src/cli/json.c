@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <stdio.h>
+#include "base/utf8.h"
 #include "cli/cli.h"
 
 static struct json_object *member(struct json_object *o, const char *key, enum json_type type)
@@ -65,30 +66,36 @@ void js_add_text(struct json_object *o, const char *key, const char *text)
 		json_object_object_add(o, key, json_object_new_string(text));
 }
 
-/* Bytes that go to a terminal as they are. 0xc2 begins U+0080 to U+00BF, some of which are control
- * characters. */
-static bool is_harmless(unsigned char c)
+/* One character that is not printable ASCII, so that nothing reaches a terminal that it would take
+ * for a command: control characters (0xc2 begins U+0080 to U+009F), and bytes that are no UTF-8.
+ * Returns its bytes. */
+static size_t print_odd(const char *p, size_t left)
 {
-	return c >= 0x20 && c != 0x7f && c != 0xc2;
+	size_t n = utf8_sequence(p, left);
+	unsigned char c = (unsigned char)*p;
+
+	if (n == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0)
+		printf("\\u00%02x", (unsigned char)p[1]);
+	else if (n > 0)
+		fwrite(p, 1, n, stdout);
+	else if (c == 0x7f)
+		fputs("\\u007f", stdout);
+	else
+		fputs(c < 0x20 ? " " : "\\ufffd", stdout);
+	return n ? n : 1;
 }
 
 void cli_print_json_value(struct slice value)
 {
 	for (size_t i = 0, n; i < value.len; i += n) {
-		const unsigned char *p = (const unsigned char *)value.p + i;
+		const char *p = value.p + i;
 
-		for (n = 0; i + n < value.len && is_harmless(p[n]);)
+		for (n = 0; i + n < value.len && p[n] >= 0x20 && p[n] < 0x7f;)
 			n++;
-		fwrite(p, 1, n, stdout);
 		if (n > 0)
-			continue;
-		n = 1;
-		if (*p == 0xc2 && i + 1 < value.len && p[1] < 0xa0)
-			printf("\\u00%02x", p[n++]);
-		else if (*p == 0x7f)
-			fputs("\\u007f", stdout);
+			fwrite(p, 1, n, stdout);
 		else
-			putchar(*p < 0x20 ? ' ' : *p);
+			n = print_odd(p, value.len - i);
 	}
 	putchar('\n');
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <getopt.h>
+#include <string.h>
+#include "base/utf8.h"
 #include "cli/cli.h"
 #include "fuzz/fuzz.h"
 
@@ -30,11 +32,17 @@ static const char *const commands[][ARGUMENTS] = {
 	{ "teardown", "--yes" },
 };
 
-static void check_output(const char *text, size_t len)
+/* No control characters; ASCII, or in JSON UTF-8. */
+static void check_output(const char *text, size_t len, bool json)
 {
-	for (size_t i = 0; i < len; i++)
-		FUZZ_CHECK(text[i] == '\n' ||
-			   ((unsigned char)text[i] >= 0x20 && (unsigned char)text[i] < 0x7f));
+	for (size_t i = 0, n; i < len; i += n) {
+		unsigned char c = (unsigned char)text[i];
+
+		n = c < 0x80 ? 1 : json ? utf8_sequence(text + i, len - i) : 0;
+		FUZZ_CHECK(n > 0);
+		FUZZ_CHECK(c == '\n' || (c >= 0x20 && c != 0x7f));
+		FUZZ_CHECK(c != 0xc2 || (unsigned char)text[i + 1] >= 0xa0);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -45,9 +53,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FILE *out = stdout, *err = stderr, *caught;
 	_cleanup_(freep) char *text = NULL;
 	size_t len = 0;
+	bool json = false;
 	int argc = 1, code;
 
 	while (argc <= ARGUMENTS && command[argc - 1]) {
+		json |= strcmp(command[argc - 1], "--json") == 0;
 		argv[argc] = strdup(command[argc - 1]);
 		FUZZ_CHECK(argv[argc++]);
 	}
@@ -63,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_connect(NULL, 0);
 	fclose(caught);
 	FUZZ_CHECK(code >= FLOWPIN_EXIT_OK && code <= FLOWPIN_EXIT_DEADLINE);
-	check_output(text, len);
+	check_output(text, len, json);
 	while (argc > 1)
 		free(argv[--argc]);
 	return 0;
