@@ -12,7 +12,7 @@ from flowlab import *  # noqa
 from lab import VIP4, VIP6
 from switchlab import Beside, SwitchLab
 
-IDLE = 4
+IDLE = 8
 KINDS = {"TCP": (TcpPool, "tcp", "syn"), "UDP": (UdpPool, "udp", "udp")}
 TARGET = {4: VIP4, 6: VIP6}
 
@@ -50,8 +50,8 @@ def solution(lab, kind, family, **switch):
     pool = make(lab, kind, family)
     need(pool.result().all_held and len(pool.by_server()) == 2, "200 connections are open, on both servers", pool.result)
     pool.start(0.5)
-    wait_until(lambda: lab.pinned(pool, protocol), 15, "all of them are in DirectFlow, each on its own server")
-    wait_until(lambda: beside.switch()["programmed"] == 200, 10, "and flowpin switches says so")
+    wait_until(lambda: lab.pinned(pool, protocol), 60, "all of them are in DirectFlow, each on its own server")
+    wait_until(lambda: beside.switch()["programmed"] == 200, 30, "and flowpin switches says so")
     lab.announce(["s2"], family)
     check(pool.exchange().all_held, "S1 is no longer in the route: none broke", pool.result)
     check(pool.on("s1"), "those on S1 are still there")
@@ -65,7 +65,8 @@ def solution(lab, kind, family, **switch):
     wait_until(lambda: not lab.conntrack("-L", "-w", "101", "-f", "ipv4" if family == 4 else "ipv6").strip(), 5, "and conntrack", poll=0.1)
     pool.open(200)
     equal(pool.by_server(), {"s2": 200}, "200 new ones land on S2")
-    wait_until(lambda: lab.pinned(pool, protocol), 15, "all of them are in DirectFlow again")
+    pool.start(0.5)
+    wait_until(lambda: lab.pinned(pool, protocol), 60, "all of them are in DirectFlow again")
     lab.announce(["s1", "s2"], family)
     moving = [f for f in pool.flows if lab.asic(f, protocol) == "s1"]
     check(len(moving) > 50, "S1 returns: ECMP would give it many of them")
