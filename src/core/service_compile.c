@@ -172,7 +172,8 @@ static int sweep_paints(struct sweep *w)
 						w->stack[i]->service };
 		}
 	}
-	qsort(w->paints, w->n_paints, sizeof(*w->paints), paint_compare);
+	if (w->n_paints) /* else there may be no array */
+		qsort(w->paints, w->n_paints, sizeof(*w->paints), paint_compare);
 	return 0;
 }
 
