@@ -98,7 +98,7 @@ static int connection_next(struct connection *c, struct slice *ret_message)
 		ssize_t n;
 		int r;
 
-		if (have > c->scanned) {
+		if (front && have > c->scanned) {
 			front += c->begin;
 			nul = memchr(front + c->scanned, '\0', have - c->scanned);
 		}

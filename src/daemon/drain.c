@@ -386,7 +386,7 @@ void drain_method(struct control_call *call, struct json_object *params, void *a
 	if (!params_check(call, params, "nexthop", "service", "deadline_ms", "release_at", "wait",
 			  NULL))
 		return;
-	if (param_int(params, "deadline_ms", 1, 365ll * 86400000, &deadline_ms) < 0) {
+	if (param_int(params, "deadline_ms", 1, 365LL * 86400000, &deadline_ms) < 0) {
 		control_invalid_parameter(call, "deadline_ms");
 		return;
 	}

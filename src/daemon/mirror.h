@@ -99,7 +99,7 @@ bool mirror_question(struct mirror *m, uint64_t now_ms, struct strbuf *b);
 void mirror_question_drop(struct switch_state *s); /* nobody will answer it: asked again */
 /* -ENOENT: no such question; -EINVAL: it was not asked for, or is answered. One that came too late
  * is passed over. again: without a nexthop, since the switch could not be asked. */
-int mirror_answer(struct mirror *m, uint64_t question, const struct tuple *t,
+int mirror_answer(struct mirror *m, uint64_t number, const struct tuple *t,
 		  const struct ip_addr *nexthop, const char *why, bool again, uint64_t now_ms);
 void mirror_known(struct mirror *m, struct flow *f, uint16_t nexthop, uint64_t now_ms);
 
