@@ -236,7 +236,7 @@ static void format_key(const struct rs_set *s, const uint8_t *key, char *buf, si
 		struct ip_addr a = { .family = s->key_len == 4 ? AF_INET : AF_INET6 };
 		char text[IP_ADDR_TEXT];
 
-		memcpy(a.bytes, key, s->key_len);
+		memcpy(a.bytes, key, ip_addr_size(&a));
 		snprintf(buf, size, "%s", ip_addr_format(&a, text));
 		return;
 	}
