@@ -27,12 +27,13 @@ void registry_change_push(struct registry *r, const struct binding *b, enum bind
 		.flows = b->flows,
 		.nexthop = { .addr = b->nexthop->gateway },
 	};
+	struct binding_change *newest = NULL;
 
 	memcpy(c.service, b->service, sizeof(c.service));
 	memcpy(c.nexthop.ifname, b->nexthop->ifname, sizeof(c.nexthop.ifname));
-	if (r->changes_of[b->id] == CHANGES_PER_ID) {
-		struct binding_change *newest = change_newest_of(r, b->id);
-
+	if (r->changes_of[b->id] == CHANGES_PER_ID)
+		newest = change_newest_of(r, b->id);
+	if (newest) {
 		c.from = newest->from;
 		*newest = c;
 		return;
