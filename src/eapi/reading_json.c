@@ -5,6 +5,7 @@
 
 /* The first address in a value: a text, a list of texts or of objects, an object of objects. Levels
  * are bounded by the parser. */
+/* NOLINTNEXTLINE(misc-no-recursion): `level` ends it */
 static bool find_addr(struct json_object *o, int level, struct ip_addr *ret_addr)
 {
 	const char *text = eapi_json_text(o);
