@@ -57,8 +57,9 @@ struct agent {
 	/* Questions. */
 	struct lookup *lookup[QUESTIONS_MAX];
 	size_t n_lookups;
-	bool looking, asked_between; /* under way; since the last round began */
-	bool path_text; /* the switch tells paths in text only */
+	bool looking;		     /* one is under way */
+	uint64_t questions_until_ms; /* before the next round */
+	bool path_text;		     /* the switch tells paths in text only */
 
 	/* Writing. */
 	struct pace pace;

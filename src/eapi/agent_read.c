@@ -46,8 +46,14 @@ static void ask_tcam(struct agent *a, uint64_t now_ms)
 	send_request(a, ROUND_TCAM, true);
 }
 
+/* Questions have at least as much time as the round took: a switch that reads slowly would answer
+ * one of them a round else. */
 static void end_round(struct agent *a)
 {
+	uint64_t now = clock_now_ms(), took = now - a->reading_ms;
+
+	a->questions_until_ms =
+		now + (took > a->s->poll_interval_ms ? took : a->s->poll_interval_ms);
 	a->stage = ROUND_IDLE;
 	agent_tell_health(a);
 	agent_kick(a);
@@ -265,16 +271,9 @@ void agent_read_step(struct agent *a, uint64_t now_ms)
 {
 	if (channel_busy(a->reader) || a->stage != ROUND_IDLE)
 		return;
-	/* Questions first, but a round may not wait for ever; nor may a question, where rounds take
-	 * longer than they are apart. */
-	if (a->surroundings_once && a->up &&
-	    (now_ms < a->round_ms + a->s->poll_interval_ms || !a->asked_between) &&
-	    agent_ask_step(a)) {
-		a->asked_between = true;
+	/* Questions first, but a round may not wait for ever. */
+	if (a->surroundings_once && a->up && now_ms < a->questions_until_ms && agent_ask_step(a))
 		return;
-	}
-	if (now_ms < a->round_ms)
-		return;
-	a->asked_between = false;
-	ask_flows(a, now_ms);
+	if (now_ms >= a->round_ms)
+		ask_flows(a, now_ms);
 }
