@@ -105,7 +105,9 @@ def one_stays_away(fail):
         wait_until(lambda: {n for n, s in states(w.d).items() if s == "dead"} == lost, 5 * HOLD,
                    "s2 is dead once the hold has ended")
         for pool in w.tcp:
-            # The next packet of a flow is a retransmission, whose timer has doubled all through the outage.
+            # The next packet of a flow is a retransmission, whose timer has doubled all through the outage; or there is none to
+            # be sent again, where only the answer was lost.
+            pool.keep_alive(pool.on("s2"))
             wait_until(lambda p=pool: not p.on("s2"), 60, "its connections are ended by another server")
             gone = [f for f in pool.flows if f.state == "broken"]
             check(gone and all(f.reason == "ECONNRESET (was on s2)" for f in gone), "by a reset, and only its",

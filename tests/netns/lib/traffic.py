@@ -318,6 +318,17 @@ class TcpPool(_Pool):
         self.loop.do(lambda: self.loop.add(sock, select.EPOLLIN, accept))
         self.lab.closers.append(lambda: self.loop.do(lambda: self.loop.remove(sock)))
 
+    def keep_alive(self, flows):
+        """From now on the client's kernel asks every second whether the other end is still there.
+        A client whose request was taken, but not answered, would never send a packet again."""
+        def switch_on():
+            for f in flows:
+                if f.state == "up":
+                    f.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                    f.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+                    f.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+        self.loop.do(switch_on)
+
     def _connect(self, flow):
         flow.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         error = flow.sock.connect_ex((self.target, self.port))
