@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 import confinement
 from confinement import CONFINE, confined, plan, unit
 from flowlab import *  # noqa
-from switchlab import SERVICE, Beside, Eapi, MirrorReceiver, SwitchLab, section
+from switchlab import SERVICE, Beside, Eapi, MirrorReceiver, SwitchLab, knows_routes, section
 
 UNITS = ("flowpind", "flowpind-relax", "flowpin-mirror", "flowpin-eapi")
 Flowpind = confined(Daemon, "flowpind")
@@ -114,10 +114,10 @@ def switch_side():
             effective = privileges(d, name)[1]
             if name != "flowpind":
                 equal(effective, 0, f"{name}: no capability is in effect once its sockets are open")
-        need(wait_until(lambda: b.switch()["reachable"] and b.switch()["nexthops"], 10), "the switch is reached", b.eapi.log)
+        need(knows_routes(b.d, 10), "the switch is reached", b.eapi.log)
         pool = TcpPool(lab, 20)
         need(pool.result().all_held, "20 connections open", pool.result)
-        check(wait_until(lambda: lab.pinned(pool), 10), "each is in the switch", b.switch)
+        check(wait_until(lambda: lab.pinned(pool), 30), "each is in the switch", b.switch)
         lab.announce(["s1"])
         check(pool.exchange().all_held, "a server is withdrawn: none broke", pool.result)
         for d in (b.mirror, b.eapi):

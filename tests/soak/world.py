@@ -19,7 +19,7 @@ import time
 import tap
 from daemon import Daemon
 from lab import VIP4, VIP6
-from switchlab import CLIENT_PORT, Eapi, MirrorReceiver, SwitchLab, section
+from switchlab import CLIENT_PORT, Eapi, MirrorReceiver, SwitchLab, knows_routes, section
 from traffic import TcpPool, UdpPool
 
 SERVERS = 3
@@ -124,6 +124,7 @@ class World:
             self.d = SoakDaemon(self.lab, self.config("5m"))
             self.mirror, self.eapi = MirrorReceiver(self.d), Eapi(self.d)
             self.logs = LogWatch((self.d, self.mirror, self.eapi))
+            tap.need(knows_routes(self.d, 30), "the switch is reached", self.eapi.log)
             self._traffic(flows)
         except BaseException:
             self.lab.close()

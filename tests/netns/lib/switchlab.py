@@ -279,6 +279,29 @@ class Eapi(_Companion):
         return Daemon.program(name)
 
 
+def switch_of(d):
+    """What flowpin switches says of the switch."""
+    return next(s for s in d.flowpin("switches")["switches"] if s["name"] == SWITCH)
+
+
+def settle():
+    """Flows that begin from now on can be certain: routes that flowpin-eapi has read by now were read long enough before them
+    (WATCH_LATE_MS of src/eapi/watch.h)."""
+    since = time.monotonic()
+    tap.wait_until(lambda: time.monotonic() - since > 0.25, 5)
+
+
+def knows_routes(d, deadline):
+    """Whether flowpin-eapi reached the switch in time and read its routes; what begins then can be certain."""
+    def told():
+        s = switch_of(d)
+        return s["reachable"] and s["nexthops"]
+    if not tap.wait_until(told, deadline):
+        return False
+    settle()
+    return True
+
+
 class Beside:
     """flowpind, flowpin-mirror and flowpin-eapi in gw: d, mirror, eapi. With wait, the switch is reached when this returns."""
 
@@ -288,21 +311,12 @@ class Beside:
         self.d = Daemon(lab, self.config, env=env)
         self.mirror = MirrorReceiver(self.d, env=env)
         self.eapi = Eapi(self.d, env=env)
-        if wait and not tap.WITHOUT and not tap.wait_until(lambda: self.switch()["reachable"] and self.switch()["nexthops"], 10):
+        if wait and not tap.WITHOUT and not knows_routes(self.d, 10):
             raise RuntimeError(f"the switch is not reached: {self.switch()}\n{self.eapi.log()}")
-        if wait:
-            self.settle()
-
-    @staticmethod
-    def settle():
-        """Flows that begin from now on can be certain: routes that flowpin-eapi has read by now were read long enough before them
-        (WATCH_LATE_MS of src/eapi/watch.h)."""
-        since = time.monotonic()
-        tap.wait_until(lambda: time.monotonic() - since > 0.25, 5)
 
     def switch(self):
         """What flowpin switches says of it."""
-        return next(s for s in self.d.flowpin("switches")["switches"] if s["name"] == SWITCH)
+        return switch_of(self.d)
 
     def shown(self, flow, protocol="tcp", dst=None, port=80):
         """flowpin show FLOW."""
