@@ -7,7 +7,7 @@
 #include "base/siphash.h"
 
 #define FLOW_CAPACITY_MAX (UINT32_C(1) << 27)
-#define FLOW_LISTS 256
+#define FLOW_LISTS	  256
 
 /* One place of the index. The hash is kept so that a probe reads the slab only for a likely match,
  * and so that a removal can tell how far its neighbours stand from home without hashing them again.
@@ -28,8 +28,8 @@ struct flow_table {
 	uint32_t capacity;
 	uint32_t slot_mask; /* number of slots (a power of two) - 1 */
 	uint32_t count;
-	uint32_t used;      /* slab entries below this are or were in use */
-	uint32_t peak;      /* the highest `used` so far: what was touched */
+	uint32_t used;	    /* slab entries below this are or were in use */
+	uint32_t peak;	    /* the highest `used` so far: what was touched */
 	uint32_t free_head; /* freed entries below `used`, linked through `next` */
 	uint64_t seed[2];
 	struct flow_list lists[FLOW_LISTS];
@@ -155,6 +155,11 @@ bool flow_table_source_full(const struct flow_table *t, const struct tuple *tupl
 				     t->source_max;
 }
 
+bool flow_table_source_over(const struct flow_table *t, const struct tuple *tuple)
+{
+	return t->sources && source_share_refused(t->sources, source_share_find(t->sources, tuple));
+}
+
 struct ip_prefix flow_table_source(const struct flow_table *t, const struct tuple *tuple)
 {
 	return source_share_prefix(t->sources, tuple);
@@ -212,9 +217,10 @@ int flow_table_add(struct flow_table *t, const struct tuple *tuple, struct flow 
 	}
 	if (t->count == t->capacity)
 		return -ENOSPC;
-	if (flow_table_source_full(t, tuple))
+	if (flow_table_source_full(t, tuple)) {
+		source_share_refuse(t->sources, source_share_find(t->sources, tuple));
 		return -EDQUOT;
-
+	}
 	if (t->sources)
 		source_share_take(t->sources, tuple);
 	at = slab_take(t);

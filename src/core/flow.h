@@ -42,14 +42,14 @@ struct flow {
 	uint32_t checked_s;  /* when its witness was last asked for, seconds of the same clock */
 	uint32_t next, prev; /* links of the list it is on; owned by the table */
 	uint8_t binding;     /* id, 1..255 */
-	uint8_t flags;       /* enum flow_flags */
-	uint8_t source;      /* enum flow_source */
-	uint8_t mark;        /* the caller's, for a mark and sweep around a dump */
-	uint8_t list;        /* 0: on none */
+	uint8_t flags;	     /* enum flow_flags */
+	uint8_t source;	     /* enum flow_source */
+	uint8_t mark;	     /* the caller's, for a mark and sweep around a dump */
+	uint8_t list;	     /* 0: on none */
 	/* The caller's, of a mirrored flow. */
-	uint8_t sw;       /* the switch, from 1 */
+	uint8_t sw;	  /* the switch, from 1 */
 	uint16_t nexthop; /* of that switch, from 1; 0 not known */
-	uint32_t slot;    /* where the rest of it is, from 1 */
+	uint32_t slot;	  /* where the rest of it is, from 1 */
 };
 _Static_assert(sizeof(struct flow) <= 80, "a flow and its index slots stay under 128 bytes");
 
@@ -57,8 +57,8 @@ struct flow_table;
 
 /* Makes a table for at most `capacity` flows (1 .. 1 << 27), hashed under `seed`. Reserves address
  * space for all of it. -EINVAL, -ENOMEM. */
-int flow_table_new(uint32_t capacity, const uint64_t seed[2], struct flow_table **ret_table)
-	_must_check_;
+int flow_table_new(uint32_t capacity, const uint64_t seed[2],
+		   struct flow_table **ret_table) _must_check_;
 struct flow_table *flow_table_free(struct flow_table *t);
 DEFINE_FREEP(struct flow_table, flow_table_free)
 
@@ -76,14 +76,17 @@ int flow_table_source_limit(struct flow_table *t, uint32_t max,
 			    struct source_share_prefixes prefixes) _must_check_;
 /* No further flow of this tuple's source is taken. */
 bool flow_table_source_full(const struct flow_table *t, const struct tuple *tuple);
+/* Flows of this tuple's source were kept out since it last had none here: some may live on
+ * unlisted, although there is room again. */
+bool flow_table_source_over(const struct flow_table *t, const struct tuple *tuple);
 /* The network of this tuple's source. Only under a limit. */
 struct ip_prefix flow_table_source(const struct flow_table *t, const struct tuple *tuple);
 
 /* Finds or adds: *ret_flow is the flow with this tuple. Returns 1 when it was added (all fields but
  * the tuple are zero), 0 when it stood there, -ENOSPC when the table is full, -EDQUOT when its
  * source network has as many as it may, -EINVAL for a tuple without family. Constant time. */
-int flow_table_add(struct flow_table *t, const struct tuple *tuple, struct flow **ret_flow)
-	_must_check_;
+int flow_table_add(struct flow_table *t, const struct tuple *tuple,
+		   struct flow **ret_flow) _must_check_;
 
 /* Removes a flow of this table, from its list too. The pointer is then dead. */
 void flow_table_remove(struct flow_table *t, struct flow *f);

@@ -13,7 +13,8 @@
  * same keys would be of IPv6, is reserved and no source's. */
 struct network {
 	uint64_t key;
-	uint32_t flows;
+	uint32_t flows : 31;
+	uint32_t refused : 1;
 	uint32_t next; /* in its bucket, or of the free ones; from 1 */
 };
 
@@ -137,6 +138,17 @@ void source_share_put(struct source_share *s, uint32_t network)
 uint32_t source_share_count(const struct source_share *s, uint32_t network)
 {
 	return network ? s->slab[network - 1].flows : 0;
+}
+
+void source_share_refuse(struct source_share *s, uint32_t network)
+{
+	if (network)
+		s->slab[network - 1].refused = 1;
+}
+
+bool source_share_refused(const struct source_share *s, uint32_t network)
+{
+	return network && s->slab[network - 1].refused;
 }
 
 uint32_t source_share_highest(const struct source_share *s)

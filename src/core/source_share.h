@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/addr.h"
@@ -32,6 +33,9 @@ uint32_t source_share_take(struct source_share *s, const struct tuple *t);
 void source_share_put(struct source_share *s, uint32_t network);
 /* Flows of a network; 0 for 0. */
 uint32_t source_share_count(const struct source_share *s, uint32_t network);
+/* A flow of this network was kept out: remembered for as long as it has any. 0: nothing. */
+void source_share_refuse(struct source_share *s, uint32_t network);
+bool source_share_refused(const struct source_share *s, uint32_t network);
 /* No network's number is higher. */
 uint32_t source_share_highest(const struct source_share *s);
 struct ip_prefix source_share_prefix(const struct source_share *s, const struct tuple *t);

@@ -210,7 +210,7 @@ static bool differs(struct verify_job *job, const struct tuple *t, bool report)
 	uint8_t ct_id, pin = 0;
 
 	/* One that the limit keeps out of the table is counted there. */
-	if (!f && flow_table_source_full(d->flows, t))
+	if (!f && flow_table_source_over(d->flows, t))
 		return false;
 	ct_id = conntrack_get(d->ct_request, t, &entry) == 0 ? id_of(d, entry.mark) : 0;
 	if (t->zone == 0 && ruleset_pins_get(d->ruleset, t, 1, &pin, NULL) < 0)

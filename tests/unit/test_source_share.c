@@ -110,10 +110,14 @@ static void test_flow_table(void **state)
 	for (uint32_t n = 50; n < 60; n++)
 		assert_int_equal(add(t, from_net(1, n)), 1);
 	assert_true(flow_table_source_full(t, &a));
+	assert_false(flow_table_source_over(t, &a));
 	assert_int_equal(add(t, from_net(1, 60)), -EDQUOT);
 	assert_int_equal(add(t, a), 0); /* a known one stays known */
 	assert_int_equal(add(t, b), 1);
+	assert_false(flow_table_source_over(t, &b));
 	flow_table_remove(t, flow_table_get(t, &a));
+	assert_false(flow_table_source_full(t, &a));
+	assert_true(flow_table_source_over(t, &a)); /* 60 may be there still */
 	assert_int_equal(add(t, from_net(1, 60)), 1);
 	assert_int_equal(add(t, from_net(1, 61)), -EDQUOT);
 	/* A lower limit takes nothing away, none at all lets everything in. */
