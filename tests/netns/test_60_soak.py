@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 # alone
-"""The soak (tests/soak, `make soak`) for a minute: faults under load, in an order of chance. SOAK_SEED=n repeats it."""
+"""The soak (tests/soak, `make soak`) for a minute: faults under load, in an order of chance that is the same each time. SOAK_SEED=n makes
+another one."""
 
 import os
 import sys
@@ -13,7 +14,7 @@ from soak import soak
 from world import own_mounts
 
 SECONDS, FLOWS = 60, 100
-SEED = int(os.environ.get("SOAK_SEED") or int.from_bytes(os.urandom(2), "big"))
+SEED = int(os.environ.get("SOAK_SEED") or 831)
 
 if not tap.WITHOUT:
     own_mounts()
