@@ -46,9 +46,10 @@ struct mirror_source; /* a network and how many flows it has */
 struct mirror {
 	struct switch_state *sw;
 	struct mirror_slot *slots;
-	uint32_t n_slots, first_free, used, asking, uncertain;
-	uint32_t cursor; /* of asking */
-	bool again;	 /* there may be flows to be asked for again */
+	uint32_t n_slots, first_free, used;
+	uint32_t asking, asked, uncertain; /* slots in that state */
+	uint32_t cursor;		   /* of asking */
+	bool again;			   /* there may be flows to be asked for again */
 	struct mirror_source *sources;
 	uint32_t *buckets;
 	uint32_t n_buckets, free_source;

@@ -40,10 +40,12 @@ static void ages_text(const struct mirror *m, const struct question *q, uint64_t
 static void state_set(struct mirror *m, struct mirror_slot *slot, enum mirror_state state)
 {
 	m->asking -= slot->state == MIRROR_ASKING;
+	m->asked -= slot->state == MIRROR_ASKED;
 	m->uncertain -= slot->state == MIRROR_UNCERTAIN;
 	slot->state = (uint8_t)state;
 	slot->again = false;
 	m->asking += state == MIRROR_ASKING;
+	m->asked += state == MIRROR_ASKED;
 	m->uncertain += state == MIRROR_UNCERTAIN;
 }
 

@@ -152,6 +152,7 @@ void mirror_flow_gone(struct mirror *m, struct flow *f)
 		pin_write(d, &plain, 0, 0);
 	mirror_source_put(m, slot->source);
 	m->asking -= slot->state == MIRROR_ASKING;
+	m->asked -= slot->state == MIRROR_ASKED;
 	m->uncertain -= slot->state == MIRROR_UNCERTAIN;
 	m->used--;
 	m->ended++;

@@ -70,7 +70,7 @@ static struct json_object *mirror_json(const struct mirror *m, uint64_t now_ms)
 	add_int(o, "records", m->records);
 	add_int(o, "learned", m->learned);
 	add_int(o, "ended", m->ended);
-	add_int(o, "asking", m->asking);
+	add_int(o, "asking", m->asking + m->asked);
 	add_int(o, "reused", m->reused);
 	add_int(o, "received", m->counters.received);
 	add_int(o, "handed_on", m->counters.handed_on);
