@@ -3,6 +3,7 @@
 #include <sys/un.h>
 #include "eapi/seam.h"
 #include "fuzz/fuzz.h"
+#include "fuzz/switch_fixture.h"
 
 /* io.flowpin.Switch, flowpin-eapi's side: what flowpind says. A byte of flags (1: Attach is
  * answered well), then pieces, each behind a byte (which of the connections, in the order in which
@@ -85,13 +86,8 @@ static const struct config *configuration(void)
 		"switch s1 { eapi = \"https://127.0.0.1\" username = u "
 		"password-file = \"/nonexistent/p\" ingress-interface = Ethernet47 }\n";
 	static struct config *config;
-	struct err e = { 0 };
 
-	if (!config && config_parse("fuzz", text, sizeof(text) - 1, &config, &e) < 0) {
-		fprintf(stderr, "%s\n", e.text);
-		abort();
-	}
-	return config;
+	return fuzz_config_once(text, &config);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,8 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include <string.h>
 #include "config/config.h"
 #include "fuzz/fuzz.h"
+
+/* The configuration of this text, read once and kept in *config; aborts where it is refused. */
+static inline const struct config *fuzz_config_once(const char *text, struct config **config)
+{
+	struct err e = { 0 };
+
+	if (!*config && config_parse("fuzz", text, strlen(text), config, &e) < 0) {
+		fprintf(stderr, "%s\n", e.text);
+		abort();
+	}
+	return *config;
+}
 
 /* Switch sections as different as the readers of src/eapi can tell them apart. Made once. */
 static inline const struct config *fuzz_switches(void)
@@ -16,11 +29,6 @@ static inline const struct config *fuzz_switches(void)
 		"switch s3 { eapi = \"https://h\" status-source = json expiry = flowpin\n"
 		"  action-ipv6 = nexthop capacity = 10 max-flows = 5 }\n";
 	static struct config *config;
-	struct err e = { 0 };
 
-	if (!config && config_parse("fuzz", text, sizeof(text) - 1, &config, &e) < 0) {
-		fprintf(stderr, "%s\n", e.text);
-		abort();
-	}
-	return config;
+	return fuzz_config_once(text, &config);
 }
