@@ -147,15 +147,38 @@ static bool wants_path(const struct lookup *l, const struct lookup_flow *f)
 	return !f->done && l->config->lookup && has_several(l, &l->dst[f->dst]);
 }
 
-/* The way back to the source of flows of which nobody knows where they come in. */
+static bool same_source(const struct lookup_flow *a, const struct lookup_flow *b)
+{
+	struct ip_addr x = tuple_src(&a->tuple), y = tuple_src(&b->tuple);
+
+	return ip_addr_equal(&x, &y);
+}
+
+static bool wants_source(const struct lookup *l, const struct lookup_flow *f)
+{
+	return wants_path(l, f) && !f->ingress[0];
+}
+
+/* The flow that asks for all of this one's source; this one wants it, too. */
+static uint32_t first_of_source(const struct lookup *l, const struct lookup_flow *f)
+{
+	uint32_t i = 0;
+
+	while (!wants_source(l, &l->flow[i]) || !same_source(&l->flow[i], f))
+		i++;
+	return i;
+}
+
+/* The way back to the sources of flows of which nobody knows where they come in. */
 static void add_sources(struct lookup *l, struct commands *c)
 {
 	char text[160];
 
 	for (uint32_t i = 0; i < l->n; i++) {
-		struct ip_addr src = tuple_src(&l->flow[i].tuple);
+		const struct lookup_flow *f = &l->flow[i];
+		struct ip_addr src = tuple_src(&f->tuple);
 
-		if (wants_path(l, &l->flow[i]) && !l->flow[i].ingress[0])
+		if (wants_source(l, f) && first_of_source(l, f) == i)
 			add(l, c, LOOKUP_SOURCE, i,
 			    watch_route_command(&src, l->config->vrf, text, sizeof(text)));
 	}
@@ -319,23 +342,35 @@ static void settle_flow(struct lookup *l, struct lookup_flow *f)
 	f->done = true;
 }
 
-static void read_source(struct lookup *l, struct lookup_flow *f, struct json_object *model)
+static void take_source(struct lookup_flow *f, const struct vias *r)
 {
-	struct ip_addr src = tuple_src(&f->tuple);
-	struct vias r;
-
-	if (route_read(model, l->config->vrf, &src, &r) < 0) {
-		uncertain(f, "the switch has no route to its source: set ingress-interface");
-		return;
-	}
-	for (size_t i = 1; i < r.n; i++)
-		if (strcmp(r.via[i].interface, r.via[0].interface) != 0)
+	for (size_t i = 1; i < r->n; i++)
+		if (strcmp(r->via[i].interface, r->via[0].interface) != 0)
 			uncertain(f,
 				  "several interfaces lead to its source: set ingress-interface");
-	if (r.n == 0 || r.via[0].interface[0] == '\0')
+	if (r->n == 0 || r->via[0].interface[0] == '\0')
 		uncertain(f, "the switch names no interface to its source: set ingress-interface");
 	else if (!f->done)
-		snprintf(f->ingress, sizeof(f->ingress), "%s", r.via[0].interface);
+		snprintf(f->ingress, sizeof(f->ingress), "%s", r->via[0].interface);
+}
+
+static void read_source(struct lookup *l, const struct lookup_flow *of, struct json_object *model)
+{
+	struct ip_addr src = tuple_src(&of->tuple);
+	struct vias r = { 0 };
+	int x = route_read(model, l->config->vrf, &src, &r);
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct lookup_flow *f = &l->flow[i];
+
+		if (!wants_source(l, f) || !same_source(f, of))
+			continue;
+		if (x < 0)
+			uncertain(f,
+				  "the switch has no route to its source: set ingress-interface");
+		else
+			take_source(f, &r);
+	}
 	vias_clear(&r);
 }
 
@@ -374,8 +409,7 @@ static void read_one(struct lookup *l, const struct lookup_command *c, struct js
 	switch (c->what) {
 	case LOOKUP_BEFORE:
 	case LOOKUP_AFTER:
-		read_route(l, &l->dst[c->index], c->what == LOOKUP_AFTER, model,
-			   now_ms);
+		read_route(l, &l->dst[c->index], c->what == LOOKUP_AFTER, model, now_ms);
 		break;
 	case LOOKUP_SOURCE:
 		read_source(l, &l->flow[c->index], model);
@@ -398,8 +432,11 @@ static void command_failed(struct lookup *l, const struct lookup_command *c, int
 					  message);
 		break;
 	case LOOKUP_SOURCE:
-		uncertain(&l->flow[c->index],
-			  "the switch refuses to show the route to its source: %s", message);
+		for (size_t i = 0; i < l->n; i++)
+			if (same_source(&l->flow[i], &l->flow[c->index]))
+				uncertain(&l->flow[i],
+					  "the switch refuses to show the route to its source: %s",
+					  message);
 		break;
 	case LOOKUP_PATH:
 		if (code == CODE_UNCONVERTED && !l->by_text) {

@@ -102,7 +102,7 @@ def our_rates(ms, flows, more=""):
         # Not by asking the simulator, which would be kept from its work.
         asker = Asker(beside.d.socket)
         tap.wait_until(lambda: asker.call("Switches")["switches"][0]["programmed"] >= wanted, 60, poll=0.1)
-        took, used = took_until_last(lab, began), lab.sim.state()["used"]
+        took, used = took_until_last(lab, began), lab.sim.usage()["used"]
         if used < wanted:
             s = beside.switch()
             raise NotMeasured(f"{used} of {flows} flows are placed; {s['mirror']['learned']} learned, {s['uncertain']} uncertain")

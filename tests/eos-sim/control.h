@@ -8,6 +8,8 @@ struct control;
 
 /* Adds the whole state to an object. The caller holds the lock. */
 void state_of(struct sim *sim, struct json_object *ret);
+/* The same without the flows. */
+void usage_of(struct sim *sim, struct json_object *ret);
 
 /* Serves at a Unix socket's path or ADDRESS:PORT, without authentication. NULL when it cannot (it
  * says why). */

@@ -123,6 +123,10 @@ class Sim:
     def state(self):
         return self.control("state")
 
+    def usage(self):
+        """The same without the flows: what a test may ask often."""
+        return self.control("usage")
+
     def flows(self):
         """By name."""
         return {f["name"]: f for f in self.state()["flows"]}

@@ -216,6 +216,8 @@ static void program(struct sim *sim, struct flow *f, int64_t now)
 	f->state = FLOW_PROGRAMMED;
 	f->installed = f->moved = now;
 	t->used += cost;
+	if (t->used_max < t->used)
+		t->used_max = t->used;
 	t->programmed_total++;
 	t->changed = true;
 	dataplane_add(sim->dataplane, f);

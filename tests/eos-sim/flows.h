@@ -70,6 +70,7 @@ struct flow_table {
 	struct flow *first, *last;
 	struct flow *buckets[FLOW_BUCKETS];
 	size_t n, used; /* flows; entries that they take in hardware */
+	size_t used_max;
 	size_t foreign; /* entries that other features take */
 	uint64_t serials;
 	bool shut;	       /* "shutdown" */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* eos-sim: a switch that speaks eAPI. See README.md. */
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,6 +157,11 @@ int main(int argc, char **argv)
 		return status;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	/* A table of thousands of flows is built as JSON again and again: its memory is kept, not
+	 * returned and faulted in each time. */
+	mallopt(M_TRIM_THRESHOLD, 256 << 20);
+	mallopt(M_MMAP_THRESHOLD, 64 << 20);
+	mallopt(M_ARENA_MAX, 2);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);

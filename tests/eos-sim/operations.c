@@ -288,9 +288,11 @@ static const char *op_journal(struct sim *sim, const char *op, struct json_objec
 static const char *op_state(struct sim *sim, const char *op, struct json_object *o,
 			    struct json_object *ret)
 {
-	(void)op;
 	(void)o;
-	state_of(sim, ret);
+	if (strcmp(op, "usage") == 0)
+		usage_of(sim, ret);
+	else
+		state_of(sim, ret);
 	return NULL;
 }
 
@@ -329,6 +331,7 @@ static const struct {
 	{ "knobs", op_knobs },
 	{ "journal", op_journal },
 	{ "state", op_state },
+	{ "usage", op_state },
 };
 
 struct json_object *control_operate_locked(struct sim *sim, struct json_object *operation)

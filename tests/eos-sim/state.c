@@ -74,9 +74,9 @@ static struct json_object *flow_of(const struct flow *f)
 	return o;
 }
 
-void state_of(struct sim *sim, struct json_object *ret)
+void usage_of(struct sim *sim, struct json_object *ret)
 {
-	struct json_object *flows = json_object_new_array(), *counters = json_object_new_object();
+	struct json_object *counters = json_object_new_object();
 	const struct counters *n = &sim->counters;
 	const struct {
 		const char *name;
@@ -96,11 +96,9 @@ void state_of(struct sim *sim, struct json_object *ret)
 
 	for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
 		json_put_number(counters, all[i].name, (int64_t)all[i].value);
-	for (const struct flow *f = sim->table.first; f; f = f->next)
-		json_object_array_add(flows, flow_of(f));
-	json_object_object_add(ret, "flows", flows);
 	json_object_object_add(ret, "counters", counters);
 	json_put_number(ret, "used", (int64_t)sim->table.used);
+	json_put_number(ret, "used_max", (int64_t)sim->table.used_max);
 	json_put_number(ret, "room", table_room(sim));
 	json_put_number(ret, "foreign", (int64_t)sim->table.foreign);
 	json_put_flag(ret, "shutdown", sim->table.shut);
@@ -108,4 +106,14 @@ void state_of(struct sim *sim, struct json_object *ret)
 	json_object_object_add(ret, "mirrors", mirror_state(sim));
 	json_put_text(ret, "lock_holder", sim->lock_holder);
 	json_put_text(ret, "running_extra", sim->running_extra ? sim->running_extra : "");
+}
+
+void state_of(struct sim *sim, struct json_object *ret)
+{
+	struct json_object *flows = json_object_new_array();
+
+	for (const struct flow *f = sim->table.first; f; f = f->next)
+		json_object_array_add(flows, flow_of(f));
+	json_object_object_add(ret, "flows", flows);
+	usage_of(sim, ret);
 }

@@ -218,7 +218,7 @@ def test_priority_and_expiry(sim):
     for _ in range(8):
         probe(family, 20005)
         time.sleep(0.25)
-    check(sim.state()["used"] == 1, "traffic keeps a flow beyond its idle timeout")
+    check(sim.usage()["used"] == 1, "traffic keeps a flow beyond its idle timeout")
     sim.wait(lambda s: s["used"] == 0)
     check(True, "and silence ends it")
     count = run("sw", "cat", "/proc/sys/net/netfilter/nf_conntrack_count").strip() \

@@ -50,12 +50,12 @@ def others():
         sim.rpc(*flow("df1-a"))
         sim.wait(lambda s: s["used"] == 2)
         sim.control("cli", cmds=["configure", "directflow", "shutdown"])
-        same(sim.state()["used"], 0, "shutdown empties the hardware")
+        same(sim.usage()["used"], 0, "shutdown empties the hardware")
         same(sim.rpc("show directflow flows")["result"], [{"flows": []}], "and nothing is shown")
         sim.control("cli", cmds=["configure", "directflow", "no shutdown"])
         sim.wait(lambda s: s["used"] == 2)
         sim.control("agent-restart", ms=200)
-        same(sim.state()["used"], 0, "the agent restarts")
+        same(sim.usage()["used"], 0, "the agent restarts")
         sim.wait(lambda s: s["used"] == 2)
         sim.control("cli", cmds=["configure", "no directflow"])
         same(sim.flows(), {}, "no directflow")
@@ -71,7 +71,7 @@ def capacity():
         for i in range(4):
             sim.rpc(*flow(f"df1-{i}", sport=i))
         sim.wait(lambda s: [f["state"] for f in s["flows"]] == ["programmed"] * 4 + ["no-room"])
-        same(sim.state()["used"], 5, "an IPv6 flow takes two entries")
+        same(sim.usage()["used"], 5, "an IPv6 flow takes two entries")
         same(text(sim, "show platform trident tcam").splitlines()[1:],
              ["TCAM group 14 uses 5 entries and can use up to 0 more.", "  DirectFlow uses 5 entries."], "the TCAM says so")
         sim.control("foreign", entries=2)

@@ -184,7 +184,7 @@ def together():
         slowly(lab, beside, bad, begun)
         lab.sims["wrong"].set(password="wr0ng-w0rd")
         wait_until(lambda: shown(beside)["login"]["reachable"], 60, "the password is right: it is reached by itself", poll=0.1)
-        check(refused(lab) <= 4, "after few tries", lab.sims["wrong"].state()["counters"])
+        check(refused(lab) <= 4, "after few tries", lab.sims["wrong"].usage()["counters"])
         log = beside.eapi.log() + beside.d.log()
         check("wr0ng-w0rd" not in log and "secret" not in log, "no password is in the logs")
 
@@ -198,7 +198,7 @@ def unread(beside):
 
 
 def refused(lab):
-    return lab.sims["wrong"].state()["counters"]["logins_refused"]
+    return lab.sims["wrong"].usage()["counters"]["logins_refused"]
 
 
 def slowly(lab, beside, bad, begun):

@@ -110,7 +110,7 @@ def under_way(prefix, poll="500ms", lists="none"):
             if n % 2 == 0:
                 unchanged(lab, beside, truth)
             if n == 2:  # in the middle of the answers; else at once
-                moment(lab, "^show load-balance ", servers, prefix, skip=60)
+                moment(lab, "^show load-balance ", servers, prefix, skip=100)
             pool = TcpPool(lab, 120)
             truth.update(where(pool))
             if n == 2:

@@ -93,7 +93,7 @@ def full(knobs, more):
         wait_until(lambda: len(lab.programmed()) == room(lab, 40), 60, "others take 40 entries, 60 connections end: waiting ones take what is left",
                    poll=0.2)
         wait_until(lambda: beside.switch()["programmed"] == room(lab, 40) and beside.switch()["pending"] == 0, 30, "and flowpin says so", poll=0.2)
-        check(lab.sim.state()["used"] <= CAPACITY, "the table is not overrun", lab.sim.state()["used"])
+        check(lab.sim.usage()["used_max"] <= CAPACITY, "the table is not overrun", lab.sim.usage)
         bounded(lab, beside, 20, "again there is no endless retry")
         lab.sim.control("foreign", entries=0)
         left = 140

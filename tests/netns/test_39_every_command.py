@@ -32,11 +32,11 @@ def each_command(first, last):
         for at in range(first, last + 1):
             port = 31000 + at * 10
             for kind, w in worlds.items():
-                before[kind] = w.sim.state()["counters"]["faults"]
+                before[kind] = w.sim.usage()["counters"]["faults"]
                 w.sim.control("fault", **dict(KINDS[kind](at), on="write", match=f"^flow fp-1-tcp-12_12_12_1-{port}"))
                 w.pind.wish_all(flows4(FLOWS, port), B)
             for kind, w in worlds.items():
-                hit = wait_until(lambda w=w, n=before[kind]: w.sim.state()["counters"]["faults"] > n, 20)
+                hit = wait_until(lambda w=w, n=before[kind]: w.sim.usage()["counters"]["faults"] > n, 20)
                 w.sim.control("clear-faults")
                 check(hit, f"{kind} at command {at}: it is met")
                 w.converge(f"{kind} at command {at}: desired equals programmed", 40)

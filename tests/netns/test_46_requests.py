@@ -28,7 +28,7 @@ def at_scale(knobs, at_a_time):
         pool = TcpPool(lab, 0)
         while len(pool.flows) < FLOWS:
             pool.open(at_a_time)
-            wait_until(lambda: lab.sim.state()["used"] == len(pool.flows), 20, poll=0.1)
+            wait_until(lambda: lab.sim.usage()["used"] == len(pool.flows), 20, poll=0.1)
         need(pool.result().all_held, "1,000 connections are open", pool.result)
         wait_until(lambda: lab.pinned(pool), 20, "all of them are in DirectFlow, each on its own server", poll=0.2)
         equal(len(lab.programmed()), FLOWS, "and nothing else")

@@ -99,8 +99,7 @@ static void test_topology(void **state _unused_)
 
 static void test_map(void **state _unused_)
 {
-	struct via vias[] = { { eapi_addr(A), "Vlan10", 0 },
-			     { eapi_addr(B), "Vlan10", 0 } };
+	struct via vias[] = { { eapi_addr(A), "Vlan10", 0 }, { eapi_addr(B), "Vlan10", 0 } };
 	struct vias r = { vias, 2 };
 	struct topology t = { 0 };
 	struct ip_addr a = eapi_addr(A), b = eapi_addr(B), found;
@@ -322,15 +321,23 @@ static void test_text(void **state _unused_)
 static void test_ingress(void **state _unused_)
 {
 	static const char *const first[] = { "enable", "show ip route 1.1.1.1",
-					     "show ip route 12.12.12.1", "show ip route 12.12.12.1",
-					     "show ip route 12.12.12.1" };
+					     "show ip route 12.12.12.1", "show ip route 13.0.0.2",
+					     "show ip route 13.0.0.3" };
+	struct tuple more[] = {
+		eapi_tuple("13.0.0.2", 30003, "1.1.1.1", 80, IPPROTO_TCP),
+		eapi_tuple("13.0.0.2", 30004, "1.1.1.1", 80, IPPROTO_TCP),
+		eapi_tuple("13.0.0.3", 30005, "1.1.1.1", 80, IPPROTO_TCP),
+	};
 	struct world w;
 	char text[SWITCH_LINE] = "";
 	bool is_text;
 
 	setup(&w, "", ROUTE(VIAS_BOTH), 1000);
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++)
+		assert_true(lookup_add(w.l, &more[i], 5000));
+	for (size_t i = 0; i < w.l->n; i++)
 		w.l->flow[i].ingress[0] = '\0'; /* as without ingress-interface */
+	/* Each source once, however many flows it has. */
 	ask(&w, false, first, ARRAY_SIZE(first));
 	answer(&w, RPC_OK, 0, 0,
 	       "[{}," ROUTE(VIAS_BOTH) ",{\"routes\":{\"12.12.12.0/"
@@ -338,11 +345,15 @@ static void test_ingress(void **state _unused_)
 				       "{\"routes\":{}},{\"routes\":{\"0.0.0.0/"
 				       "0\":{\"vias\":[{\"interface\":\"Et7\"},{\"interface\":"
 				       "\"Et8\"}]}}}]");
-	expect(&w, 1, "", "no route to its source");
-	expect(&w, 2, "", "several interfaces lead");
+	expect(&w, 3, "", "no route to its source");
+	expect(&w, 4, "", "no route to its source");
+	expect(&w, 5, "", "several interfaces lead");
 	assert_true(lookup_next(w.l, &w.c, &is_text));
-	snprintf(text, sizeof(text), "%s", commands_get(&w.c, 2));
-	assert_non_null(strstr(text, "ingress-interface Ethernet7 "));
+	for (size_t i = 2; i < 5; i++) {
+		snprintf(text, sizeof(text), "%s", commands_get(&w.c, i));
+		assert_non_null(strstr(text, "ingress-interface Ethernet7 "));
+	}
+	assert_int_equal(w.c.n, 6);
 	teardown(&w);
 }
 

@@ -207,7 +207,7 @@ class SwitchLab(Lab):
         return all(have.get((PROTOCOLS[protocol], f.src, f.sport)) == f.server for f in pool.flows if f.state == "up")
 
     def counters(self):
-        return self.sim.state()["counters"]
+        return self.sim.usage()["counters"]
 
     def commands(self, pattern, since=0):
         """The journal's entries whose command matches."""
