@@ -225,7 +225,7 @@ struct placement_observation {
  * switch with its own nexthop is adopted by itself; with another one that is a conflict: counted,
  * and left alone until the policy chooses the flow. What is said about an older version than the
  * wish's changes no state. A rejected flow loses its wish, is shown as rejected, and is tried again
- * after a back-off, when there is room. */
+ * when there is room: at once where only that was missing, else after a back-off. */
 int placement_observe(struct placement *p, const struct tuple *t,
 		      const struct placement_observation *o, uint64_t now_ms) _must_check_;
 

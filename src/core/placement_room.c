@@ -7,8 +7,8 @@
  * family refuses each of its flows: so after the first one flow at a time is tried. */
 
 #define BACKOFF_DOUBLINGS 5
-#define PROBE_FIRST 8
-#define PROBE_MAX 1024
+#define PROBE_FIRST	  8
+#define PROBE_MAX	  1024
 
 static uint64_t doubled(const struct placement *p, uint64_t backoff_ms)
 {
@@ -93,7 +93,8 @@ void placement_rejected(struct placement *p, struct placement_entry *e, enum pla
 	if (e->rejects < UINT8_MAX)
 		e->rejects++;
 	e->class = (uint8_t)c;
-	e->retry_ms = now_ms + (p->options.retry_ms << doublings);
+	/* Where the table is full it is not the flow: the next room is anybody's. */
+	e->retry_ms = c == PLACEMENT_CLASS_FULL ? 0 : now_ms + (p->options.retry_ms << doublings);
 	placement_state_set(p, e, PLACEMENT_STATE_REJECTED, now_ms);
 	placement_unchoose(p, e, PLACEMENT_REJECTED, now_ms);
 	switch (c) {

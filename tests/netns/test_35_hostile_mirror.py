@@ -158,7 +158,9 @@ def foreign():
         wait_until(lambda: beside.switch()["mirror"]["flows"] == 50, 10, "50 of the configured source are learned, and nothing of the others")
         equal((beside.switch()["mirror"]["learned"], beside.switch()["mirror"]["records"]), (50, 50), "no record was made of them")
         equal(entries(lab), (50, 50), "nor an entry of conntrack")
-        wait_until(lambda: dropped(beside)["foreign"] == n, 15, "each of theirs is counted as foreign, and nothing else is", poll=0.2)
+        # A raw socket that is full drops before its filter looks (raw_v4_input): what the 50 met of such moments is among them.
+        wait_until(lambda: dropped(beside)["foreign"] >= n, 15, "each of theirs is counted as foreign", poll=0.2)
+        check(dropped(beside)["foreign"] <= n + 50, "and nothing else is", lambda: dropped(beside))
         equal({k: v for k, v in dropped(beside).items() if v and k != "foreign"}, {}, "under no other reason")
         wait_until(lambda: len(lab.programmed()) == 50, 15, "the 50 are in the switch")
         alive(lab, beside, before, 31000)

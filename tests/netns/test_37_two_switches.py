@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import mirror  # noqa: E402
 from eossim import Sim  # noqa: E402
 from flowlab import *  # noqa
-from switchlab import FAST, SERVICE, SWITCH, Beside, SwitchLab, section  # noqa: E402
+from switchlab import FAST, SERVICE, SWITCH, Beside, SwitchLab, section, settle  # noqa: E402
 
 OTHER, API2, AGENT2, SOURCE2, ZONE2 = "leaf2", "10.60.0.1", "10.60.0.2", "6.6.6.6", 102
 
@@ -186,6 +186,7 @@ def group():
         lab.announce2(["s2"])
         wait_until(lambda: {n["address"]: n["named"] for n in status(beside, OTHER)["nexthops"]}.get(lab.address_of("s1")) == [], 60,
                    poll=0.1)
+        settle()  # else nobody knows whether the route was read before them
         for f in known:
             sender.send(mirror.syn(src=f.src, sport=f.sport))
         wait_until(lambda: sum(status(beside, n)["conflicts"] for n in (SWITCH, OTHER)) > 0, 60, "a conflict is counted and shown", poll=0.1)

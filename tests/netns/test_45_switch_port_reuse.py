@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from flowlab import *  # noqa
-from switchlab import Beside, SwitchLab
+from switchlab import Beside, SwitchLab, settle
 
 NEW = {"s2", "s3"}
 
@@ -25,6 +25,7 @@ def begin(lab, n=90):
     lab.announce(["s2", "s3"])
     wait_until(lambda: not any(n["named"] for n in beside.switch()["nexthops"] if n["address"] == lab.address_of("s1")), 30,
                "flowpin switches shows that no route names s1")
+    settle()
     check(pool.exchange().all_held, "s1 gets no new flows, and keeps those that it has", pool.result)
     return beside, pool
 
@@ -128,6 +129,7 @@ def both(plane):
         lab.route(["s2", "s3"])
         wait_until(lambda: beside.d.binding(lab.nexthop("s1"))["state"] == "draining" and not any(
             n["named"] for n in beside.switch()["nexthops"] if n["address"] == lab.address_of("s1")), 30, "s1 gets no new flows")
+        settle()
         check(pool.exchange().all_held, "and keeps those that it has", pool.result)
         old = pool.on("s1")
         lab.deaf("s1")

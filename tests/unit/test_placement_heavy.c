@@ -322,7 +322,7 @@ static void test_table_full(void **state)
 	assert_int_equal(n.candidates, 5000);
 	assert_int_equal(n.room, 1500);
 	assert_int_equal(view_of(p, flow_number(1900)).class, PLACEMENT_CLASS_FULL);
-	assert_int_equal(view_of(p, flow_number(1900)).retry_ms, 30 * SECOND);
+	assert_int_equal(view_of(p, flow_number(1900)).retry_ms, 0); /* as soon as there is room */
 	/* The leftovers of the refused ones are taken away, and nothing else is asked before its
 	 * time. */
 	assert_int_equal(tell_all(p, now_ms), 500);
@@ -380,6 +380,17 @@ static void test_full_and_ends(void **state)
 	assert_int_equal(numbers_of(p).desired, 60);
 	read_switch(p, 60, 1000);
 	assert_int_equal(numbers_of(p).programmed, 60);
+	assert_int_equal(numbers_of(p).rejections[PLACEMENT_CLASS_FULL], 40);
+	/* Those that were refused have no wait of their own. */
+	for (uint32_t i = 10; i < 200; i++) {
+		t = flow_number(i);
+		if (i < 20 || i >= 110)
+			placement_withdraw(p, &t, PLACEMENT_ENDED, 2000);
+	}
+	placement_settle(p, 2000);
+	assert_int_equal(numbers_of(p).desired, 60);
+	assert_int_equal(view_of(p, flow_number(60)).state, PLACEMENT_STATE_UNKNOWN);
+	read_switch(p, 60, 2000);
 	assert_int_equal(numbers_of(p).rejections[PLACEMENT_CLASS_FULL], 40);
 }
 
