@@ -203,7 +203,8 @@ static struct watched_route *find_exact(struct watched_route *list, size_t n,
 }
 
 /* A route that is gone may have been that of any address of a route around it. */
-static void take_gone(struct collect *c, const struct watched_route *gone, uint64_t now_ms)
+static void take_gone(struct collect *c, const struct watched_route *gone, uint64_t unlike_ms,
+		      uint64_t now_ms)
 {
 	for (unsigned len = 0; len < gone->prefix.len; len++) {
 		struct ip_prefix around = ip_prefix_make(&gone->prefix.addr, (uint8_t)len);
@@ -212,6 +213,7 @@ static void take_gone(struct collect *c, const struct watched_route *gone, uint6
 		if (!r)
 			continue;
 		r->since_ms = now_ms;
+		r->unlike_ms = unlike_ms;
 		r->changed = true;
 	}
 }
@@ -226,16 +228,18 @@ static void take_network(struct watched *w, struct collect *c, uint64_t now_ms)
 		bool same = old && vias_equal(&old->vias, &new->vias);
 
 		new->since_ms = same && old->since_ms ? old->since_ms : now_ms;
+		new->unlike_ms = same ? old->unlike_ms : w->read_ms;
 		new->changed = w->read && (!same || old->changed);
 	}
 	for (size_t i = 0; i < w->n_routes; i++)
 		if (!find_exact(c->routes, c->n, &w->routes[i].prefix))
-			take_gone(c, &w->routes[i], now_ms);
+			take_gone(c, &w->routes[i], w->read_ms, now_ms);
 	watched_clear(w);
 	w->routes = c->routes;
 	w->n_routes = c->n;
 	w->route = c->all;
 	w->read = true;
+	w->read_ms = now_ms;
 }
 
 bool watch_read(struct watched *w, const char *vrf, struct json_object *model, uint64_t now_ms)
@@ -378,7 +382,7 @@ enum watch_proof watch_prove(const struct watch *w, const struct ip_addr *a,
 {
 	const struct watched *h = find_host(w, a);
 	const struct watched_route *r = find_route(find_network(w, a), a);
-	bool changed = (h && h->changed) || (r && r->changed);
+	bool changed = (h && h->changed) || (r && r->changed), host, network;
 
 	/* One that a destination's own reading contradicted has nothing to say until it is read
 	 * again. */
@@ -388,7 +392,9 @@ enum watch_proof watch_prove(const struct watch *w, const struct ip_addr *a,
 		return WATCH_UNREAD;
 	if ((h && !vias_equal(&h->route, route)) || (r && !vias_equal(&r->vias, route)))
 		return WATCH_CHANGED;
-	if ((!h || is_proven(h->since_ms, seen_ms)) && (!r || is_proven(r->since_ms, seen_ms)))
+	host = h && is_proven(h->since_ms, seen_ms);
+	network = !r || is_proven(r->since_ms, seen_ms) || (host && r->unlike_ms < h->since_ms);
+	if ((!h || host) && network)
 		return WATCH_PROVEN;
 	return changed ? WATCH_CHANGED : WATCH_UNREAD;
 }
@@ -424,77 +430,4 @@ bool watch_names(const struct watch *w, size_t service, const struct ip_addr *ne
 			    is_of(w, &w->list[i], &w->service[service]))
 				return true;
 	return false;
-}
-
-void watch_nexthops_begin(struct watch *w)
-{
-	for (size_t i = 0; i < w->n_nexthops; i++)
-		w->nexthop[i].mark = false;
-	for (size_t i = 0; i < w->n; i++)
-		for (size_t k = 0; k < w->list[i].route.n; k++)
-			if (w->list[i].route.via[k].addr.family)
-				watch_nexthops_add(w, &w->list[i].route.via[k].addr);
-}
-
-void watch_nexthops_add(struct watch *w, const struct ip_addr *a)
-{
-	struct watched_nexthop *list;
-
-	for (size_t i = 0; i < w->n_nexthops; i++) {
-		if (ip_addr_equal(&w->nexthop[i].addr, a)) {
-			w->nexthop[i].mark = true;
-			return;
-		}
-	}
-	list = vec_reserve(w->nexthop, w->n_nexthops, &w->cap_nexthops, sizeof(*list));
-	if (!list)
-		return;
-	w->nexthop = list;
-	list[w->n_nexthops++] = (struct watched_nexthop){ .addr = *a, .alive = true, .mark = true };
-}
-
-/* The interface that routes name for it, where the neighbour table has none. */
-static void set_interface(const struct watch *w, struct watched_nexthop *h)
-{
-	for (size_t i = 0; i < w->n; i++)
-		for (size_t k = 0; k < w->list[i].route.n; k++)
-			if (ip_addr_equal(&w->list[i].route.via[k].addr, &h->addr))
-				memcpy(h->interface, w->list[i].route.via[k].interface,
-				       sizeof(h->interface));
-}
-
-static void judge(const struct watch *w, struct watched_nexthop *h, const struct topology *t)
-{
-	const struct neighbour *n = topology_neighbour(t, &h->addr);
-	const char *place = n ? topology_place(t, n) : NULL;
-	const struct port *port;
-
-	/* What cannot be read says nothing. */
-	if (!t->has_neighbours[h->addr.family == AF_INET6])
-		return;
-	if (!n) {
-		h->alive = false;
-		set_interface(w, h);
-		return;
-	}
-	memcpy(h->interface, n->interface, sizeof(h->interface));
-	/* A MAC address that aged out of the table is still where it was; a port that is down takes
-	 * its entries with it. */
-	if (place)
-		snprintf(h->place, sizeof(h->place), "%s", place);
-	port = h->place[0] && t->has_ports ? topology_port(t, h->place) : NULL;
-	h->alive = !port || port->up;
-}
-
-void watch_nexthops_end(struct watch *w, const struct topology *t)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < w->n_nexthops; i++) {
-		if (!w->nexthop[i].mark)
-			continue;
-		w->nexthop[kept] = w->nexthop[i];
-		judge(w, &w->nexthop[kept++], t);
-	}
-	w->n_nexthops = kept;
 }

@@ -27,7 +27,8 @@ enum watch_form {
 struct watched_route {
 	struct ip_prefix prefix;
 	struct vias vias;
-	uint64_t since_ms; /* as of struct watched */
+	uint64_t since_ms;  /* as of struct watched */
+	uint64_t unlike_ms; /* the last reading that showed otherwise; 0 none */
 	bool changed;
 };
 
@@ -44,8 +45,9 @@ struct watched {
 	/* Of a network that is not read as WATCH_ONE: its routes. */
 	struct watched_route *routes;
 	size_t n_routes;
+	uint64_t read_ms;
 	/* Of a destination. */
-	uint64_t used_ms, read_ms;
+	uint64_t used_ms;
 	bool due;
 };
 

@@ -10,8 +10,8 @@
 
 /* What readings of a switch's routes prove of the time between them. */
 
-#define A "23.23.23.3"
-#define B "34.34.34.4"
+#define A	    "23.23.23.3"
+#define B	    "34.34.34.4"
 #define VIAS_A_REST "\"interface\":\"Ethernet42\",\"nexthopAddr\":\"" A "\"}"
 #define VIAS_A	    "{" VIAS_A_REST
 #define VIAS_BOTH   VIAS_A "," VIAS_B
@@ -141,6 +141,30 @@ static void test_proof_routes(void **state _unused_)
 	/* The next round sees the other route again: not both can be true of a flow in between. */
 	read_routes(n, WITHIN("1.1.1.0/24", VIAS_A) "," WITHIN("1.1.1.9/32", VIAS_B), 5000);
 	assert_int_equal(prove(&w.watch, "1.1.1.9", A, 4300), WATCH_CHANGED);
+	/* Nor when both agree later. */
+	read_routes(n, WITHIN("1.1.1.0/24", VIAS_A) "," WITHIN("1.1.1.9/32", VIAS_A), 6000);
+	assert_int_equal(prove(&w.watch, "1.1.1.9", A, 4300), WATCH_CHANGED);
+	assert_int_equal(prove(&w.watch, "1.1.1.9", A, 6300), WATCH_PROVEN);
+	teardown(&w);
+}
+
+/* A question read it before the round did: a round that comes to the same later takes nothing back.
+ */
+static void test_proof_question(void **state _unused_)
+{
+	struct world w;
+	struct watched *n;
+
+	world_of_network(&w, WATCH_LONGER);
+	n = &w.watch.list[0];
+	read_routes(n, WITHIN("1.1.1.0/24", VIAS_A) "," WITHIN("1.1.1.7/32", VIAS_B), 1000);
+	note(&w.watch, "1.1.1.5", B, 2000);
+	note(&w.watch, "1.1.1.7", A, 2000);
+	read_routes(n, WITHIN("1.1.1.0/24", VIAS_B), 5000);
+	assert_int_equal(prove(&w.watch, "1.1.1.5", B, 2300), WATCH_PROVEN);
+	assert_int_equal(prove(&w.watch, "1.1.1.5", B, 2100), WATCH_CHANGED);
+	assert_int_equal(prove(&w.watch, "1.1.1.6", B, 2300), WATCH_CHANGED); /* nobody asked */
+	assert_int_equal(prove(&w.watch, "1.1.1.7", A, 5300), WATCH_CHANGED);
 	teardown(&w);
 }
 
@@ -227,9 +251,8 @@ static void test_wide_prefix(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_wide_prefix),
-		cmocka_unit_test(test_proof_host),
-		cmocka_unit_test(test_proof_routes),
+		cmocka_unit_test(test_wide_prefix),	   cmocka_unit_test(test_proof_host),
+		cmocka_unit_test(test_proof_routes),	   cmocka_unit_test(test_proof_question),
 		cmocka_unit_test(test_proof_destinations),
 	};
 
