@@ -35,10 +35,11 @@ struct mirror_slot {
 	uint32_t next;	   /* of the free ones */
 	uint32_t seen_s, fin_s, touched_s;
 	uint32_t idle_s;
-	uint8_t state; /* enum mirror_state */
-	uint8_t tries; /* questions that the switch could not be asked */
-	bool again;    /* uncertain only since then */
-	char why[64];  /* uncertain */
+	uint64_t packet_ms; /* when the packet came whose way is asked for; 0 nobody knows */
+	uint8_t state;	    /* enum mirror_state */
+	uint8_t tries;	    /* questions that the switch could not be asked */
+	bool again;	    /* uncertain only since then */
+	char why[64];	    /* uncertain */
 };
 
 struct mirror_source; /* a network and how many flows it has */

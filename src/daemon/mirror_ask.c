@@ -21,18 +21,15 @@ struct question {
 	} flows[QUESTION_FLOWS];
 };
 
-/* How long ago the first packet of each was seen: a route that changed since was not that packet's.
- */
+/* How long ago the packet of each was seen: a route that changed since was not that packet's. */
 static void ages_text(const struct mirror *m, const struct question *q, uint64_t now_ms,
 		      struct strbuf *b)
 {
 	for (size_t i = 0; i < q->n; i++) {
 		const struct flow *f = flow_table_get(m->sw->d->flows, &q->flows[i].tuple);
-		uint64_t age = f && f->since_ms < now_ms ? now_ms - f->since_ms : 0;
+		const struct mirror_slot *slot = f ? mirror_slot_of(m, f) : NULL;
+		uint64_t age = slot && slot->packet_ms < now_ms ? now_ms - slot->packet_ms : 0;
 
-		/* Of an entry that was found nobody knows since when it is there. */
-		if (f && f->source == FLOW_SOURCE_DUMP)
-			age = now_ms;
 		strbuf_addf(b, "%s%llu", i ? "," : "", (unsigned long long)age);
 	}
 }

@@ -9,6 +9,7 @@
 
 #define FIN_KEEP_S    30
 #define TOUCH_EVERY_S 2
+#define ASK_ANEW_MS   1000
 
 static uint32_t seconds(uint64_t ms)
 {
@@ -125,6 +126,9 @@ static struct flow *enter(struct mirror *m, const struct tuple *t, const struct 
 				      .seen_s = seconds(now_ms),
 				      .touched_s = seconds(now_ms),
 				      .idle_s = service->idle_timeout_s,
+				      /* Of an entry that was found nobody knows since when it is
+				       * there. */
+				      .packet_ms = source == FLOW_SOURCE_DUMP ? 0 : now_ms,
 				      .state = MIRROR_UNCERTAIN };
 	f->since_ms = now_ms;
 	f->source = (uint8_t)source;
@@ -220,6 +224,12 @@ static void seen(struct mirror *m, struct flow *f, struct mirror_slot *slot, uin
 	slot->seen_s = seconds(now_ms);
 	slot->fin_s = 0;
 	touch(m, f, slot, now_ms, slot->idle_s);
+	/* No longer does it matter which way an earlier packet went: this one goes where the next
+	 * ones go. */
+	if (slot->state == MIRROR_UNCERTAIN && now_ms - slot->packet_ms >= ASK_ANEW_MS) {
+		slot->packet_ms = now_ms;
+		mirror_resolve(m, f);
+	}
 	plain.zone = 0;
 	if (refresh && f->binding)
 		pin_write(m->sw->d, &plain, f->binding, slot->idle_s);

@@ -185,6 +185,23 @@ def amid(command, skip):
         equal(lab.asic(pool.flows[0]) in ("s2", "s3"), True, "the route did change")
 
 
+@case("another packet of an uncertain flow tells where it goes now")
+def anew():
+    with SwitchLab(3) as lab:
+        lab.announce(["s1", "s2"])
+        lab.resolve()
+        lab.mirror(["udp"])
+        beside = Beside(lab, more=MORE, mirror=MIRROR, poll=RARELY)
+        truth = {}
+        moment(lab, "^show load-balance ", ["s2", "s3"])
+        pool = UdpPool(lab, 40)
+        wait_until(lambda: beside.switch()["mirror"]["flows"] == 40 and answered(beside)(), 30, "every question is answered", poll=0.1)
+        equal({v for v in told(beside, lab).values()}, {None}, "none is certain")
+        wait_until(lambda: pool.exchange() and lab.pinned(pool, "udp"), 30, "more packets of each: they are pinned", poll=0.5)
+        equal([f for f in pool.flows if lab.asic(f, "udp") != f.server], [], "each where ECMP sends it now")
+        equal((set(pool.by_server()), beside.switch()["uncertain"]), ({"s2", "s3"}, 0), "none is uncertain any more")
+
+
 @case("a more specific route that nobody read is withdrawn", "none")
 @case("and where the switch lists its routes", "longer")
 def specific(lists):
