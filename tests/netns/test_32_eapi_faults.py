@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """Every fault of an eAPI, in writes and in reads: after it clears, what is desired is programmed, and nothing else was touched."""
 
 import os

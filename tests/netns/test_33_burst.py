@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """A burst: 5,000 mirrored SYNs at once, more than the switch may hold. What is placed is where the ASIC sends it, the rest is told apart."""
 
 import collections
@@ -15,10 +14,11 @@ from lab import VIP4
 from switchlab import CLIENT_PORT, ZONE, Beside, SwitchLab, section
 
 FLOWS, CAPACITY, MAX, PORTS, FIRST = 5000, 1500, 1000, 1250, 10000
-# Three more bursts after the second may leave this much: 13 bytes for a flow. Lists that grew by doubling are given back, and so that
-# the C library gives its free memory back at once, too, it keeps none at the heap's end, and none of the larger blocks.
+# From the least after bursts 2 to 4 to the least after the last three: 21 bytes for each of 25,000 flows between them. Lists that grew by
+# doubling are given back, and so that the C library gives its free memory back at once, too, it keeps none at the heap's end, and none of
+# the larger blocks; what lies between is the heap's, and differs from burst to burst.
 SLOW = {"request-ms": 20, "counter-ms": 3000}  # counters are seldom refreshed, as in a switch
-ROUNDS, LEAK_KB = 5, 192
+ROUNDS, LEAK_KB = 9, 512
 GIVES_BACK = {"MALLOC_TRIM_THRESHOLD_": "4096", "MALLOC_TOP_PAD_": "4096", "MALLOC_MMAP_THRESHOLD_": "65536"}
 SERVICE = """service web {
     prefix       = 1.1.1.1/32
@@ -131,7 +131,7 @@ def rounds():
         for name in seen[0]:
             fds, rss = zip(*(s[name] for s in seen))
             check(max(fds) <= fds[0], f"{name}: as many descriptors after all rounds as after one", fds)
-            check(tap.SAN or rss[-1] - rss[1] <= LEAK_KB, f"{name}: what a burst took is given back, from the second on", rss)
+            check(tap.SAN or min(rss[-3:]) - min(rss[1:4]) <= LEAK_KB, f"{name}: what a burst took is given back, from the second on", rss)
 
 
 case("bursts one after the other, and what is left of them")(rounds)

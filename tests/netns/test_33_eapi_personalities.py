@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """Twenty switches, each with other answers to what nobody knows of EOS. SEEDS='7 8' runs these."""
 
 import os

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """The route changes while path lookups are under way: no flow is pinned to a nexthop that it did not have; uncertain ones are shown."""
 
 import os

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 # alone
 """A hostile mirror: random GRE, floods from a source that is not configured, inner tuples outside the services. No crash, bounded
 conntrack entries per switch and per source network, and everything counted."""

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """Two switches beside one gateway. Different policies and faults: neither notices the other. In a group: a pin that was learned on
 one is on both."""
 

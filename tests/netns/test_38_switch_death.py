@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """A server behind the switch dies: its flows leave the hardware, soon and at once, and nobody else's do. A whole VLAN dies: that is no
 server's death, and nothing is deleted."""
 

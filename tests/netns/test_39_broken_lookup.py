@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """Every fault of a switch's API in the request that asks which nexthop it chose: afterwards the flows are asked for again, and pinned
 if their route was the same all the time. If it was not, they stay uncertain."""
 

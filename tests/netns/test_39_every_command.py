@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """A batch of three flows that ends at each of its commands: an error, a crash of the switch's agent, or silence behind so many commands
 that were carried out. Afterwards what is desired is programmed, and nobody else's flow was touched."""
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """Every fault of a switch's API, at each place of a batch, while flows come and go: afterwards what is desired is programmed, and
 nobody else's flow was touched."""
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """The life of flows that the gateway learned and the switch carries: longer than conntrack believes, and not longer than they last."""
 
 import os

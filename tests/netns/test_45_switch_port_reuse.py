@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """A reused source port: a SYN for a flow that the switch holds on a nexthop that gets no new flows goes where new flows go."""
 
 import os
