@@ -23,6 +23,8 @@ enum flow_flags {
 	FLOW_NAT = 1 << 3,     /* the reply tuple is not the inverse of the original one */
 	FLOW_ASSURED = 1 << 4,
 	FLOW_MIRRORED = 1 << 5, /* learned from a switch's mirror: its end is decided by flowpind */
+	FLOW_CARRIED = 1 << 6,	/* its entry was written by a program (conntrackd), no packet of it
+				   may have passed here: that it has no pin says nothing */
 };
 
 /* How flowpind came to know of it. */

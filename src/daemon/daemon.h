@@ -32,7 +32,7 @@ struct daemon_options {
 /* Flags of struct flow that only the daemon uses, above those of core/flow.h. */
 enum {
 	FLOW_GRAVE =
-		1 << 6, /* ended while a dump runs: an older dump message must not bring it back */
+		1 << 7, /* ended while a dump runs: an older dump message must not bring it back */
 };
 
 struct link_cache {

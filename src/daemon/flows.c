@@ -52,7 +52,10 @@ void flows_move(struct daemon *d, struct flow *f, uint8_t id, uint64_t now_ms)
 
 static uint8_t flags_of(const struct ct_entry *entry, uint8_t before)
 {
-	uint8_t flags = FLOW_CT | (before & (FLOW_REPLIED | FLOW_ASSURED));
+	uint8_t flags = FLOW_CT | (before & (FLOW_REPLIED | FLOW_ASSURED | FLOW_CARRIED));
+
+	if (entry->by_program)
+		flags |= FLOW_CARRIED;
 
 	if (entry->status & IPS_SEEN_REPLY)
 		flags |= FLOW_REPLIED;
@@ -128,7 +131,7 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 		flows_move(d, f, id, now_ms);
 	if (f->flags & FLOW_REPLIED)
 		flow_list_remove(d->flows, f);
-	else if (f->list != id)
+	else if (f->list != id || entry->event == CT_EVENT_NEW)
 		witness_watch_young(d, f, now_ms);
 	switches_flow(d, f, now_ms);
 }

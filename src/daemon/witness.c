@@ -110,6 +110,12 @@ static void ask_conntrack(struct batch *b)
 	nl_pipeline_run(pipeline, on_young, b, NULL);
 }
 
+/* Of a gateway that waits no packet has made a pin; the entry's own end is the flow's. */
+static bool is_carried(const struct flow *f)
+{
+	return (f->flags & FLOW_CARRIED) && (f->flags & FLOW_CT);
+}
+
 /* What the pin map said. An ended flow's entry may stand for minutes without an answer: it is not
  * ours any more then. */
 static void judge(struct batch *b)
@@ -122,7 +128,7 @@ static void judge(struct batch *b)
 
 		if (!f || !f->list)
 			continue;
-		if (b->ids[i] == 0 && !switches_keep(d, f)) {
+		if (b->ids[i] == 0 && !is_carried(f) && !switches_keep(d, f)) {
 			if (f->flags & FLOW_CT)
 				b->young[n_ended++] = f->tuple;
 			flows_end(d, f, "end");

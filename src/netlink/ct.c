@@ -267,6 +267,8 @@ int ct_decode(const struct nlmsghdr *nlh, struct ct_entry *ret_entry)
 	r = decode_rest(tb, &e);
 	if (r < 0)
 		return r;
+	/* The kernel's own events have no port; those about a request have the requester's. */
+	e.by_program = e.event == CT_EVENT_NEW && nlh->nlmsg_pid != 0;
 	*ret_entry = e;
 	return 0;
 }

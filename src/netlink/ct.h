@@ -19,6 +19,7 @@ struct ct_entry {
 	uint32_t timeout_s;
 	uint8_t tcp_state;	      /* TCP_CONNTRACK_*, 0 unknown */
 	bool nat;		      /* the reply tuple is not the inverse of the original */
+	bool by_program;	      /* NEW: made by a request, not by a packet */
 	bool has_status, has_timeout; /* not every kernel sends them with DESTROY */
 	uint64_t packets, bytes;      /* both directions; 0 without nf_conntrack_acct */
 };

@@ -147,4 +147,34 @@ def drain_notices(forgotten):
         check(pool.exchange().all_held, "the others are held", pool.result)
 
 
+@case("entries that conntrackd writes for a gateway that waits")
+def carried():
+    """No packet of the flows passes here, so they have no pin; and conntrackd writes them anew by deleting them first."""
+    with direct_return(3) as lab:
+        lab.route(["s1", "s2", "s3"])
+        d = Daemon(lab, QUICK.replace("idle-timeout", "protocol = {tcp, udp}\n    idle-timeout"))
+        mark = f"{d.binding(lab.nexthop('s2'))['id'] << 24:#x}"
+        flow = [["-p", "udp", "-s", "10.9.0.7", "-d", VIP4, "--sport", str(p), "--dport", "80"] for p in range(20000, 20020)]
+
+        def write(what=("-D", "-I")):
+            for words in flow:
+                for do in what:
+                    lab.conntrack(do, *words, *(["--timeout", "30", "--mark", mark] if do == "-I" else []))
+
+        write(("-I",))
+        wait_until(lambda: len(d.flows()) == 20, 5, "20 one-way flows are known")
+        end, low = time.monotonic() + 10, (20, 20)
+        while time.monotonic() < end:
+            write()
+            low = min(low[0], lab.conntrack("-L", "-p", "udp", "--mark", mark).count("dport=80")), min(low[1], len(d.flows()))
+            time.sleep(0.5)
+        equal(low, (20, 20), "for more than two idle timeouts each has its mark, and is listed")
+        d.restart()
+        write()
+        time.sleep(6)
+        equal(lab.conntrack("-L", "-p", "udp", "--mark", mark).count("dport=80"), 20, "after a restart and one more writing, too")
+        write(("-D",))
+        wait_until(lambda: not d.flows(), 15, "when they are deleted they end")
+
+
 main()

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# long
 """Two gateways as in flowpin-ha(7): flows that live longer than what the waiting gateway sees of them, and flows of which a gateway
 sees one direction only."""
 
