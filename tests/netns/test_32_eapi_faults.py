@@ -58,9 +58,19 @@ def reads():
         w.converge("20 flows")
         since = w.sim.journal()[-1]["serial"]
         for fault in READ_FAULTS:
-            w.sim.control("fault", **dict(fault, on="read", count=1))
-            wait_until(lambda: not w.sim.control("faults").get("faults"), 6)
-        w.sim.control("clear-faults")
+            name = " ".join(f"{k}={v}" for k, v in fault.items() if k != "text")
+            refuse = fault["kind"] == "refuse"  # whoever connects, whatever for
+            counter = "refused" if refuse else "faults"
+            met = w.sim.usage()["counters"][counter]
+            w.sim.control("fault", **dict(fault, count=1, **({} if refuse else {"on": "read"})))
+            if refuse:
+                w.sim.control("drop-connections")
+            wait_until(lambda met=met, c=counter: w.sim.usage()["counters"][c] > met, 30, f"{name}: it is met")
+            w.sim.control("clear-faults")
+            read = w.sim.usage()["counters"]["requests"]
+            # Else the back-off doubles from one to the next.
+            wait_until(lambda read=read: w.sim.usage()["counters"]["requests"] > read + 3 and w.pind.health["reachable"], 30,
+                       f"{name}: the switch is read again")
         w.pind.wish_all(flows4(5, 31000), B)
         w.converge("after every fault in a read", 30)
         deleted = [c for r in w.writes(since) for c in r if c.startswith("no flow fp-1-tcp-12_12_12_1-300")]
