@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# alone
 """The table is full, or others take its room: what does not fit is shown as such and not tried without end, and room is used again."""
 
 import collections

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# alone
 """500 connections in the switch's hardware, and nobody who looks after them for three idle timeouts: flowpind dead, flowpin-eapi
 dead, both, or the switch's API not reached. Nothing is deleted, nothing breaks, and who comes back knows them."""
 

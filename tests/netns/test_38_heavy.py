@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# alone
 """place = heavy: of 10,000 flows the largest 1,000 are in hardware within two intervals, and nothing flaps."""
 
 import os
