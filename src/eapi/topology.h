@@ -87,6 +87,8 @@ int route_read(struct json_object *model, const char *vrf, const struct ip_addr 
 	       struct vias *ret_route) _must_check_;
 /* The nexthops of one route of routes_each(). */
 int route_read_vias(struct json_object *route, struct vias *ret_route) _must_check_;
+/* The order of struct vias, for qsort(). 0: the same nexthop with the same weight. */
+int via_compare(const void *a, const void *b);
 bool vias_equal(const struct vias *a, const struct vias *b);
 /* *ret_copy has what it held cleared. False, and as it was: no memory. */
 bool vias_copy(const struct vias *r, struct vias *ret_copy);

@@ -29,7 +29,7 @@ bool routes_each(struct json_object *model, const char *vrf,
 	return true;
 }
 
-static int via_compare(const void *a, const void *b)
+int via_compare(const void *a, const void *b)
 {
 	const struct via *x = a, *y = b;
 	int r = ip_addr_compare(&x->addr, &y->addr);

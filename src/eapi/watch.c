@@ -148,7 +148,7 @@ static void collect(const struct ip_prefix *p, struct json_object *route, void *
 		struct via *grown;
 		size_t k = 0;
 
-		while (k < c->all.n && memcmp(&c->all.via[k], &r.via[i], sizeof(r.via[i])) != 0)
+		while (k < c->all.n && via_compare(&c->all.via[k], &r.via[i]) != 0)
 			k++;
 		if (k < c->all.n)
 			continue;
@@ -161,12 +161,6 @@ static void collect(const struct ip_prefix *p, struct json_object *route, void *
 		grown[c->all.n++] = r.via[i];
 	}
 	add_route(c, p, &r);
-}
-
-/* In whatever order the model had them. */
-static int compare_vias(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(struct via));
 }
 
 /* The readings in a row that show this route go on, or begin. Takes `new` over. */
@@ -260,7 +254,7 @@ bool watch_read(struct watched *w, const char *vrf, struct json_object *model, u
 		return false;
 	}
 	if (c.all.n > 1)
-		qsort(c.all.via, c.all.n, sizeof(*c.all.via), compare_vias);
+		qsort(c.all.via, c.all.n, sizeof(*c.all.via), via_compare);
 	if (w->form == WATCH_ONE) {
 		/* Of one address only: it says nothing about the others. */
 		routes_free(c.routes, c.n);
