@@ -328,15 +328,18 @@ void watch_begin_round(struct watch *w, uint64_t now_ms)
 
 static struct watched *add_destination(struct watch *w, const struct ip_addr *a)
 {
-	struct watched *d = NULL;
+	struct watched *d;
 
-	for (size_t i = w->n_fixed; w->n == w->cap && i < w->n; i++)
-		if (!d || w->list[i].used_ms < d->used_ms)
-			d = &w->list[i];
-	if (d)
-		watched_clear(d);
-	else
+	if (w->n < w->cap) {
 		d = &w->list[w->n++];
+	} else {
+		/* Instead of the one that was used longest ago; there is room for some. */
+		d = &w->list[w->n_fixed];
+		for (size_t i = w->n_fixed + 1; i < w->n; i++)
+			if (w->list[i].used_ms < d->used_ms)
+				d = &w->list[i];
+		watched_clear(d);
+	}
 	*d = (struct watched){ .prefix = { .addr = *a, .len = ip_family_bits(a->family) } };
 	return d;
 }
