@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
-#include <stdlib.h>
-#include <string.h>
 #include "base/siphash.h"
 #include "netlink/nft.h"
 #include "pin/ruleset_internal.h"
@@ -54,23 +52,6 @@ void x_begin(struct rs_builder *b, struct rs_chain *chain)
 		b->failed = true;
 }
 
-static bool bytes_reserve(struct rs_image *im, size_t more)
-{
-	size_t cap = im->bytes_cap ? im->bytes_cap : 64u << 10;
-	uint8_t *p;
-
-	while (cap - im->bytes_len < more)
-		cap *= 2;
-	if (cap == im->bytes_cap)
-		return true;
-	p = realloc(im->bytes, cap);
-	if (!p)
-		return false;
-	im->bytes = p;
-	im->bytes_cap = cap;
-	return true;
-}
-
 static void rule_store(struct rs_builder *b)
 {
 	/* Not a secret: the digest only has to differ where rules differ. */
@@ -90,13 +71,10 @@ static void rule_store(struct rs_builder *b)
 			 sizeof(rule.digest));
 	mnl_attr_put(nlh, NFTA_RULE_USERDATA, userdata_len, userdata);
 	rule.len = mnl_nlmsg_get_payload_len(nlh);
-	rule.offset = b->image->bytes_len;
-	if (!bytes_reserve(b->image, rule.len) || rs_chain_add(b->chain, &rule) < 0) {
+	rule.offset = b->image->bytes.len;
+	strbuf_add(&b->image->bytes, payload, rule.len);
+	if (b->image->bytes.failed || rs_chain_add(b->chain, &rule) < 0)
 		b->failed = true;
-		return;
-	}
-	memcpy(b->image->bytes + rule.offset, payload, rule.len);
-	b->image->bytes_len += rule.len;
 }
 
 void x_end(struct rs_builder *b)

@@ -94,7 +94,7 @@ void rs_image_clear(struct rs_image *im)
 		free(im->chains[i].rules);
 	free(im->sets);
 	free(im->chains);
-	free(im->bytes);
+	strbuf_free(&im->bytes);
 	*im = (struct rs_image){ 0 };
 }
 

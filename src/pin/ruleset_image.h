@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/macros.h"
+#include "base/strbuf.h"
 
 /* What is in `table inet flowpin`, or should be, without the pins: both sides of the difference
  * have this shape. Only the files of the ruleset use it. */
@@ -99,8 +100,7 @@ struct rs_image {
 	size_t n_sets, sets_cap;
 	struct rs_chain *chains;
 	size_t n_chains, chains_cap;
-	uint8_t *bytes;
-	size_t bytes_len, bytes_cap;
+	struct strbuf bytes;
 };
 
 void rs_image_clear(struct rs_image *im);

@@ -239,7 +239,7 @@ static void write_rules(struct ruleset *r, const struct rs_image *desired, const
 			return;
 		mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, RS_TABLE);
 		mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, c->name);
-		memcpy(mnl_nlmsg_get_payload_tail(nlh), desired->bytes + c->rules[i].offset,
+		memcpy(mnl_nlmsg_get_payload_tail(nlh), desired->bytes.data + c->rules[i].offset,
 		       c->rules[i].len);
 		nlh->nlmsg_len += (uint32_t)c->rules[i].len;
 		nft_batch_end(r->batch, nlh, 1);
