@@ -87,7 +87,7 @@ struct policy_place {
 	uint32_t source_table;
 	uint8_t len;
 	struct override_selector *selectors; /* as the kernel can express them */
-	size_t n_selectors;
+	size_t n_selectors, cap_selectors;
 	uint32_t table;
 	uint32_t pairs; /* priority of the first suppress rule; the shields stand right before. 0:
 			   no place was left */

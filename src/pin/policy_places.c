@@ -81,7 +81,8 @@ static int place_add_selector(struct policy_place *place, const struct override_
 {
 	struct override_selector *list;
 
-	list = reallocarray(place->selectors, place->n_selectors + 1, sizeof(*list));
+	list = vec_reserve(place->selectors, place->n_selectors, &place->cap_selectors,
+			   sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	place->selectors = list;
