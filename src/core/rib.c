@@ -139,13 +139,16 @@ static int slot_add(struct rib *r, const struct route_key *key, enum rib_standin
 {
 	struct rib_slot *s;
 	struct rib_table *t;
-	int ret = table_get(r, key->table, &t);
+	int ret;
 
-	if (ret < 0)
-		return ret;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
+	ret = table_get(r, key->table, &t);
+	if (ret < 0) {
+		free(s);
+		return ret;
+	}
 	s->prefix = key->prefix;
 	s->table = t;
 	s->keep_all = standing == RIB_STANDING_FULL;
