@@ -97,9 +97,10 @@ int peer_read(const char *path, struct peer_state *ret_state, struct err *e)
 	ssize_t n = 1;
 
 	if (strcmp(path, "-") != 0) {
-		fd = own = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
+		own = open(path, O_RDONLY | O_CLOEXEC);
+		if (own < 0)
 			return err_set(e, -errno, "%s: %s", path, strerror(errno));
+		fd = own;
 	}
 	while (n != 0 && b.len <= FILE_MAX && !b.failed) {
 		n = read(fd, buf, sizeof(buf));

@@ -197,6 +197,7 @@ int rib_relevance_activate(struct rib *r, struct rib_slot *s, struct rib_relevan
 void rib_relevance_deactivate(struct rib *r, struct rib_slot *s, struct rib_relevance *v)
 {
 	struct rib_service *service = &r->services[v->service];
+	struct rib_relevance *moved;
 	struct rib_slot *last;
 
 	if (!v->references)
@@ -206,6 +207,10 @@ void rib_relevance_deactivate(struct rib *r, struct rib_slot *s, struct rib_rele
 	v->references = NULL;
 	last = service->slots[--service->n_slots];
 	service->slots[v->position] = last;
-	rib_relevance_find(last, v->service)->position = v->position;
+	/* Each slot of a service has a relevance of that service. */
+	moved = last->relevances;
+	while (moved->service != v->service)
+		moved++;
+	moved->position = v->position;
 	service_changed(r, service);
 }

@@ -131,6 +131,7 @@ bool mirror_question(struct mirror *m, uint64_t now_ms, struct strbuf *b)
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return false;
+	s->question = q;
 	q->number = ++s->questions;
 	q->asked_ms = now_ms;
 	strbuf_addf(b, "{\"question\":%llu,\"tuples\":[", (unsigned long long)q->number);
@@ -151,7 +152,6 @@ bool mirror_question(struct mirror *m, uint64_t now_ms, struct strbuf *b)
 	ages_text(m, q, now_ms, b);
 	strbuf_adds(b, "]}");
 	q->left = q->n;
-	s->question = q;
 	return true;
 }
 

@@ -206,16 +206,16 @@ static void on_health(void *arg)
 static void on_answered(struct lookup *l, void *arg)
 {
 	struct seam *s = arg;
-	struct seam_answer *a = s->attached ? malloc(sizeof(*a)) : NULL, **end = &s->answers;
+	struct seam_answer *a = s->attached ? calloc(1, sizeof(*a)) : NULL, **end = &s->answers;
 
 	if (!a) {
 		lookup_free(l);
 		return;
 	}
-	*a = (struct seam_answer){ .lookup = l };
 	while (*end)
 		end = &(*end)->next;
 	*end = a;
+	a->lookup = l;
 	seam_pump(s);
 }
 

@@ -74,20 +74,21 @@ static bool add_neighbours(struct topology *t, struct json_object *list)
 		const char *mac = eapi_json_text(eapi_json_get(o, "hwAddress"));
 		const char *interface = eapi_json_text(eapi_json_get(o, "interface"));
 		struct neighbour new = { 0 };
-		char word[INTERFACE_NAME];
+		char word[INTERFACE_NAME], *comma;
 
 		if (!addr || !mac || !interface || reading_parse_addr(addr, &new.addr) < 0 ||
 		    mac_parse(mac, new.mac) < 0)
 			continue;
 		/* "Vlan10, Ethernet3", and "Vlan10, not learned". */
 		eapi_clean_text(interface, word, sizeof(word));
-		if (strchr(word, ',')) {
-			const char *port = strchr(word, ',') + 1;
+		comma = strchr(word, ',');
+		if (comma) {
+			const char *port = comma + 1;
 
 			port += strspn(port, " ");
 			if (!strchr(port, ' '))
 				interface_normalize(port, new.port);
-			*strchr(word, ',') = '\0';
+			*comma = '\0';
 		}
 		interface_normalize(word, new.interface);
 		t->neighbour[t->n_neighbours++] = new;

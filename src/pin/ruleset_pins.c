@@ -66,16 +66,17 @@ static struct nlattr *put_list(struct nlmsghdr *nlh, const char *map)
 	return mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
 }
 
-/* Where the tuples of a call stand: alone, or in pins. */
+/* Where the tuples of a call stand: in pins, or alone. */
 struct source {
-	const struct tuple *tuples;
+	bool has_pins;
 	const struct ruleset_pin *pins;
+	const struct tuple *tuples;
 	const uint8_t *present; /* NULL: any; else only those that are not 0 are deleted */
 };
 
 static const struct tuple *source_tuple(const struct source *s, size_t i)
 {
-	return s->pins ? &s->pins[i].tuple : &s->tuples[i];
+	return s->has_pins ? &s->pins[i].tuple : &s->tuples[i];
 }
 
 static void write_message(struct ruleset *r, const struct source *s, size_t from, size_t to,
@@ -95,7 +96,7 @@ static void write_message(struct ruleset *r, const struct source *s, size_t from
 		uint32_t len = t->family == family ? rs_pin_key(t, key) : 0;
 
 		if (len == 0 || (!add && s->present && !s->present[i - from]) ||
-		    (s->pins && s->pins[i].binding == 0))
+		    (s->has_pins && s->pins[i].binding == 0))
 			continue;
 		put_element(nlh, key, len, add ? &s->pins[i] : NULL,
 			    add ? rs_mark(r->mark_mask, s->pins[i].binding) : 0);
@@ -113,7 +114,7 @@ static void write_chunk(struct ruleset *r, const struct source *s, size_t from, 
 
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		write_message(r, s, from, to, families[i], false);
-		if (s->pins)
+		if (s->has_pins)
 			write_message(r, s, from, to, families[i], true);
 	}
 }
@@ -168,7 +169,7 @@ int ruleset_pins_delete(struct ruleset *r, const struct tuple *tuples, size_t n,
 
 int ruleset_pins_add(struct ruleset *r, const struct ruleset_pin *pins, size_t n, struct err *e)
 {
-	struct source s = { .pins = pins };
+	struct source s = { .has_pins = true, .pins = pins };
 
 	if (n && r->mark_mask == 0)
 		return err_set(e, -EINVAL,
