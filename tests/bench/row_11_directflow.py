@@ -64,7 +64,7 @@ def one_by_one(lab, flows):
 
 
 def switch(ms):
-    lab = SwitchLab(3, knobs={"request-ms": ms, "capacity": 8000, "program-ms": 1})
+    lab = SwitchLab(3, knobs={"request-ms": ms, "capacity": 8000, "program-ms": 1, "counter-ms": 3000})
     lab.resolve()
     lab.announce(["s1", "s2", "s3"])
     for server in lab.servers:
