@@ -147,16 +147,18 @@ static bool wants_path(const struct lookup *l, const struct lookup_flow *f)
 	return !f->done && l->config->lookup && has_several(l, &l->dst[f->dst]);
 }
 
-static bool same_source(const struct lookup_flow *a, const struct lookup_flow *b)
-{
-	struct ip_addr x = tuple_src(&a->tuple), y = tuple_src(&b->tuple);
-
-	return ip_addr_equal(&x, &y);
-}
-
 static bool wants_source(const struct lookup *l, const struct lookup_flow *f)
 {
 	return wants_path(l, f) && !f->ingress[0];
+}
+
+/* Whether the way back to the other one's source is what this flow waits for, too. */
+static bool shares_source(const struct lookup *l, const struct lookup_flow *f,
+			  const struct lookup_flow *of)
+{
+	struct ip_addr a = tuple_src(&f->tuple), b = tuple_src(&of->tuple);
+
+	return wants_source(l, f) && ip_addr_equal(&a, &b);
 }
 
 /* The flow that asks for all of this one's source; this one wants it, too. */
@@ -164,7 +166,7 @@ static uint32_t first_of_source(const struct lookup *l, const struct lookup_flow
 {
 	uint32_t i = 0;
 
-	while (!wants_source(l, &l->flow[i]) || !same_source(&l->flow[i], f))
+	while (!shares_source(l, &l->flow[i], f))
 		i++;
 	return i;
 }
@@ -363,7 +365,7 @@ static void read_source(struct lookup *l, const struct lookup_flow *of, struct j
 	for (size_t i = 0; i < l->n; i++) {
 		struct lookup_flow *f = &l->flow[i];
 
-		if (!wants_source(l, f) || !same_source(f, of))
+		if (!shares_source(l, f, of))
 			continue;
 		if (x < 0)
 			uncertain(f,
@@ -433,7 +435,7 @@ static void command_failed(struct lookup *l, const struct lookup_command *c, int
 		break;
 	case LOOKUP_SOURCE:
 		for (size_t i = 0; i < l->n; i++)
-			if (same_source(&l->flow[i], &l->flow[c->index]))
+			if (shares_source(l, &l->flow[i], &l->flow[c->index]))
 				uncertain(&l->flow[i],
 					  "the switch refuses to show the route to its source: %s",
 					  message);

@@ -82,24 +82,22 @@ def wanted(lab, pool):
 
 def answered(lab, beside, pool, unheard):
     """Of each connection that somebody heard of flowpind knows where it is."""
-    flows, missing = known(beside), {entry(f.src, f.sport) for f in unheard}
-    return all(flows.get(k) == v for k, v in wanted(lab, pool).items() if k not in missing)
+    flows = known(beside)
+    return all(flows.get(k) == v for k, v in wanted(lab, pool).items() if k not in unheard)
 
 
 def agree(lab, beside, pool, unheard):
     """Flow by flow: connections, flowpind and hardware say the same. Those that nobody heard of may be missing, in both alike."""
     living, have = wanted(lab, pool), programmed(lab)
-    missing = {entry(f.src, f.sport) for f in unheard}
     s = beside.switch()
     return (s["reachable"] and s["desired"] == s["programmed"] == len(have) and not s["pending"] and not s["deleting"]
             and known(beside) == have and configured(lab) == set(have)
-            and {k: v for k, v in living.items() if k in have or k not in missing} == have)
+            and {k: v for k, v in living.items() if k in have or k not in unheard} == have)
 
 
 def difference(lab, beside, pool, unheard):
     living, have, flows = wanted(lab, pool), programmed(lab), known(beside)
-    missing = {entry(f.src, f.sport) for f in unheard}
-    return (f"not in hardware: {sorted(set(living) - set(have) - missing)[:5]}; too many there: {sorted(set(have) - set(living))[:5]}; "
+    return (f"not in hardware: {sorted(set(living) - set(have) - unheard)[:5]}; too many there: {sorted(set(have) - set(living))[:5]}; "
             f"elsewhere: {[(k, v, living[k]) for k, v in have.items() if k in living and living[k] != v][:5]}; flowpind against hardware: "
             f"{sorted(set(flows.items()) ^ set(have.items()))[:6]}; {beside.switch()}")
 
@@ -116,10 +114,10 @@ def chaos(seed, hybrid):
         pool = TcpPool(lab, N)
         need(pool.result().all_held, f"{N} connections are open", pool.result)
         pool.start(0.3)
-        wait_until(lambda: agree(lab, beside, pool, []), 60, "they are in DirectFlow, and nothing else", poll=0.2)
+        wait_until(lambda: agree(lab, beside, pool, set()), 60, "they are in DirectFlow, and nothing else", poll=0.2)
         names = list(EVENTS)
         random.shuffle(names)
-        unheard, lost, informed = [], (), True
+        unheard, lost, informed = set(), (), True  # unheard: names
         for name in (names * 2)[:FAULTS]:
             event, heard = EVENTS[name]
             if not hybrid and name in lost:
@@ -136,14 +134,14 @@ def chaos(seed, hybrid):
             check(r.all_held, f"{name}: none broke", r)
             # Begun around the time when nobody listened, or nobody was told yet which nexthop it was.
             if not heard or not informed:
-                unheard += fresh
-        wait_until(lambda: beside.switch()["reachable"] and knows_routes(beside.d, 1), 30, "flowpin-eapi is back, and knows the routes")
+                unheard |= {entry(f.src, f.sport) for f in fresh}
+        check(knows_routes(beside.d, 30), "flowpin-eapi is back, and knows the routes")
         pool.open(20)
         ok = wait_until(lambda: agree(lab, beside, pool, unheard), 90, poll=0.3)
         check(ok, "it converges: connections, wishes and hardware are the same, flow by flow", lambda: difference(lab, beside, pool, unheard))
         have = programmed(lab)
         note(f"{len(have)} of {len(pool.flows)} are placed; {len(unheard)} began when nobody may have listened")
-        check(len(have) >= len(pool.flows) - len(unheard), "none is missing but of those that nobody heard of")
+        check(set(wanted(lab, pool)) - unheard <= set(have), "none is missing but of those that nobody heard of")
         wait_until(beside.d.verify_clean, 30, "verify is clean", poll=0.2)
         lab.announce(["s1", "s2"])
         pool.exchange(deadline=10)

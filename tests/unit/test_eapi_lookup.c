@@ -357,6 +357,27 @@ static void test_ingress(void **state _unused_)
 	teardown(&w);
 }
 
+/* A refused way back concerns those that wait for it, not what else comes from that source. */
+static void test_ingress_refused(void **state _unused_)
+{
+	static const char *const first[] = { "enable", "show ip route 1.1.1.1",
+					     "show ip route 9.9.9.9", "show ip route 12.12.12.1" };
+	struct tuple other = eapi_tuple("12.12.12.1", 30003, "9.9.9.9", 80, IPPROTO_TCP);
+	struct world w;
+
+	setup(&w, "", ROUTE(VIAS_BOTH), 1000);
+	assert_true(lookup_add(w.l, &other, 5000));
+	for (size_t i = 0; i < w.l->n; i++)
+		w.l->flow[i].ingress[0] = '\0';
+	ask(&w, false, first, ARRAY_SIZE(first));
+	answer(&w, RPC_FAILED, 3, 1002,
+	       "[{}," ROUTE(VIAS_BOTH) ",{\"routes\":{\"0.0.0.0/0\":{\"vias\":[" VIAS_A "]}}}]");
+	for (size_t i = 0; i < 3; i++)
+		expect(&w, i, "", "refuses to show the route to its source");
+	expect(&w, 3, "", "had not been read before");
+	teardown(&w);
+}
+
 static void test_bounded(void **state _unused_)
 {
 	struct world w;
@@ -441,8 +462,9 @@ int main(void)
 		cmocka_unit_test(test_map),	cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_single),	cmocka_unit_test(test_route_changes),
 		cmocka_unit_test(test_refused), cmocka_unit_test(test_text),
-		cmocka_unit_test(test_ingress), cmocka_unit_test(test_bounded),
-		cmocka_unit_test(test_alive),	cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_ingress), cmocka_unit_test(test_ingress_refused),
+		cmocka_unit_test(test_bounded), cmocka_unit_test(test_alive),
+		cmocka_unit_test(test_broken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
