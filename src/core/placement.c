@@ -71,7 +71,7 @@ int placement_options_set(struct placement *p, const struct placement_options *o
 		return -EINVAL;
 	options_take(p, &next);
 	p->in = p->in_normal = (struct placement_room){ 0 };
-	p->in_family[0] = p->in_family[1] = 0;
+	p->in_family[0] = p->in_family[1] = p->leaving = 0;
 	for (uint32_t i = 0; i < p->used; i++) {
 		struct placement_entry *e = &p->slab[i];
 
@@ -79,6 +79,8 @@ int placement_options_set(struct placement *p, const struct placement_options *o
 			continue;
 		if (e->present)
 			placement_room_count(p, e, 1);
+		if (e->leaving)
+			p->leaving += placement_weight(p, e);
 		placement_sort_in(p, e, now_ms);
 	}
 	placement_settle(p, now_ms);

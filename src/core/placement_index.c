@@ -103,6 +103,7 @@ static void slot_clear(struct placement *p, uint32_t hole)
 void placement_drop(struct placement *p, struct placement_entry *e)
 {
 	placement_share_leave(p, e);
+	placement_leaving_set(p, e, false);
 	placement_list_move(p, SIDE_PLACE, PLACE_NOWHERE, e);
 	placement_list_move(p, SIDE_TELL, TELL_NOTHING, e);
 	slot_clear(p, slot_of(p, &e->tuple, hash_of(p, &e->tuple)));

@@ -86,6 +86,7 @@ struct placement_entry {
 	bool replied, mirrored, nat, draining, dead;
 	bool present;
 	bool exposed; /* the switch may hold it */
+	bool leaving; /* it was in, and the switch was not seen without it yet */
 	bool told;    /* the wish that stands was taken by the flowpin-eapi that is attached */
 	bool adopted, conflict;
 	bool expired;		      /* it left by the switch's own timeout; its wish stands */
@@ -156,6 +157,7 @@ struct placement {
 
 	struct placement_room in,
 		in_normal; /* all that is chosen; without draining bindings' flows */
+	uint32_t leaving; /* entries of what was taken back and is not gone yet */
 	uint32_t in_family[2], programmed_family[2];
 	uint32_t reported; /* entries of the table by the switch, 0 not known */
 	/* Where rejections say that the table ends, and how that is put to the test. */
@@ -221,6 +223,7 @@ void placement_unchoose(struct placement *p, struct placement_entry *e,
 			enum placement_reason reason, uint64_t now_ms);
 /* Room in use: `e` is chosen or ceases to be. Before `draining` or its weight changes and after. */
 void placement_room_count(struct placement *p, const struct placement_entry *e, int sign);
+void placement_leaving_set(struct placement *p, struct placement_entry *e, bool leaving);
 /* It may be chosen: what it needs is there. */
 bool placement_fits(const struct placement *p, const struct placement_entry *e, uint64_t now_ms);
 /* Flows and entries that there is room for: all of it, and without the reserve. */

@@ -2,8 +2,9 @@
 #include "core/placement_internal.h"
 
 /* What rejections teach. A full table says nothing about its size, and others use it too: so the
- * entries that are wished for when a flow is refused are taken as what there is, and after a
- * back-off a few more are tried, more with each time that it went well. A platform that cannot do a
+ * entries that are wished for when a flow is refused, and those of ours that are still to leave, are
+ * taken as what there is, and after a back-off a few more are tried, more with each time that it
+ * went well. A platform that cannot do a
  * family refuses each of its flows: so after the first one flow at a time is tried. */
 
 #define BACKOFF_DOUBLINGS 5
@@ -24,7 +25,7 @@ static void ceiling_lower(struct placement *p, uint64_t now_ms)
 	/* The flows that are refused together teach the same thing, one after another. */
 	if (p->ceiling == UNLIMITED || p->probe > 0)
 		p->ceiling_backoff_ms = doubled(p, p->ceiling_backoff_ms);
-	p->ceiling = p->in.entries;
+	p->ceiling = p->in.entries + p->leaving;
 	p->probe = 0;
 	p->ceiling_until_ms = now_ms + p->ceiling_backoff_ms;
 }

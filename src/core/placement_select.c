@@ -20,6 +20,15 @@ void placement_room_count(struct placement *p, const struct placement_entry *e, 
 	}
 }
 
+void placement_leaving_set(struct placement *p, struct placement_entry *e, bool leaving)
+{
+	uint32_t entries = placement_weight(p, e);
+
+	if (e->leaving != leaving)
+		p->leaving += leaving ? entries : -entries;
+	e->leaving = leaving;
+}
+
 static uint32_t least(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
@@ -123,6 +132,7 @@ void placement_sort_in(struct placement *p, struct placement_entry *e, uint64_t 
 void placement_choose(struct placement *p, struct placement_entry *e, enum placement_reason reason,
 		      uint64_t now_ms)
 {
+	placement_leaving_set(p, e, false);
 	e->present = true;
 	e->adopted = reason == PLACEMENT_ADOPTED;
 	e->chosen_ms = e->moved_ms = now_ms;
@@ -151,6 +161,7 @@ void placement_unchoose(struct placement *p, struct placement_entry *e,
 	if (reason != PLACEMENT_REJECTED)
 		placement_state_set(p, e, PLACEMENT_STATE_UNKNOWN, now_ms);
 	if (e->exposed) {
+		placement_leaving_set(p, e, reason != PLACEMENT_REJECTED);
 		p->totals.removed[reason]++;
 		placement_wish_changed(p, e, reason);
 	} else {

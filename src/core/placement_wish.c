@@ -49,6 +49,7 @@ void placement_wish_absent(struct placement *p, struct placement_entry *e, uint6
 		return;
 	}
 	e->exposed = false;
+	placement_leaving_set(p, e, false);
 	placement_list_move(p, SIDE_TELL, TELL_NOTHING, e);
 	if (e->n_zones == 0)
 		placement_drop(p, e);

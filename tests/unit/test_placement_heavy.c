@@ -394,6 +394,35 @@ static void test_full_and_ends(void **state)
 	assert_int_equal(numbers_of(p).rejections[PLACEMENT_CLASS_FULL], 40);
 }
 
+/* Others take 30 of 110 entries: the table says so before the 30 flows that lost theirs are seen.
+ * What makes room meanwhile is not gone for good. */
+static void test_full_while_others_leave(void **state)
+{
+	struct placement_options o = options_of(PLACEMENT_POLICY_ALL, 200);
+	_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+
+	(void)state;
+	placement_attach(p);
+	offer_range(p, 0, 110, 0);
+	tell_all(p, 0);
+	read_switch(p, 110, 0);
+	assert_int_equal(numbers_of(p).programmed, 110);
+	placement_capacity_set(p, 80, 1000);
+	assert_int_equal(numbers_of(p).desired, 80);
+	for (uint32_t i = 80; i < 110; i++)
+		observe(p, flow_number(i), PLACEMENT_STATE_REJECTED, PLACEMENT_CLASS_FULL, 1000);
+	assert_int_equal(numbers_of(p).desired, 50);
+	tell_all(p, 2000);
+	assert_int_equal(numbers_of(p).desired, 80);
+	read_switch(p, 80, 2000);
+	assert_int_equal(numbers_of(p).programmed, 80);
+	assert_int_equal(numbers_of(p).deleting, 0);
+	/* All of it is counted once: with nothing on its way a refusal says what there is. */
+	read_switch(p, 70, 3000);
+	tell_all(p, 3000);
+	assert_int_equal(numbers_of(p).desired, 70);
+}
+
 /* "Waiting for a resource": may be on its way, or for ever. */
 static void test_stuck(void **state)
 {
@@ -482,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_speed),
 		cmocka_unit_test(test_table_full),
 		cmocka_unit_test(test_full_and_ends),
+		cmocka_unit_test(test_full_while_others_leave),
 		cmocka_unit_test(test_stuck),
 		cmocka_unit_test(test_family_refused),
 	};
