@@ -180,9 +180,10 @@ static void on_read_done(void *arg)
 	struct seam *s = arg;
 
 	/* A report under way begins again: flows may have changed their places. What it named is
-	 * named. */
-	s->full = true;
-	s->full_at = 0;
+	 * named. What changed goes first, and before the room that the health tells of: a smaller
+	 * table would cost flows that are in it their places, for those that fell out of it. */
+	s->full = s->changed = true;
+	s->full_at = s->changed_at = 0;
 	seam_pump(s);
 }
 
