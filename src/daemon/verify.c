@@ -16,7 +16,8 @@
 #define SUSPECTS_MAX	      20000
 #define PINS_PER_STEP	      512
 #define SETTLE_MS	      300
-#define LOOKS		      4 /* at a suspect, SETTLE_MS apart, before it counts */
+#define LOOKS		      4	 /* at a suspect, SETTLE_MS apart, before it counts */
+#define WAITS		      30 /* SETTLE_MS each, for the pin map's answers */
 #define DIFFERENCES_PER_REPLY 64
 
 enum verify_phase {
@@ -37,7 +38,7 @@ struct verify_job {
 	uint64_t begin_ms;
 	uint32_t cursor;
 	struct tuple_list suspects;
-	unsigned looks;
+	unsigned looks, waits;
 	uint64_t conntrack, pins;
 	struct json_object *differences, *unread;
 	uint64_t n_differences;
@@ -169,6 +170,15 @@ static void step_sweep(struct verify_job *job)
 	step_soon(job, 0);
 }
 
+/* A one-way flow whose pin ran out is found by asking, in its turn. This is its turn. */
+static void ask_now(struct verify_job *job, const struct tuple *t)
+{
+	struct flow *f = flow_table_get(job->d->flows, t);
+
+	if (f && (f->flags & FLOW_PIN))
+		witness_watch(job->d, f, true);
+}
+
 static void step_pins(struct verify_job *job)
 {
 	struct tuple tuples[PINS_PER_STEP];
@@ -189,6 +199,8 @@ static void step_pins(struct verify_job *job)
 
 		job->pins += ids[i] != 0;
 		/* A flow with a conntrack entry may be silent for longer than its pin lives. */
+		if (known && ids[i] == 0 && (known->flags & FLOW_PIN))
+			ask_now(job, &tuples[i]);
 		if (known && (ids[i] ? ids[i] != known->binding : !!(known->flags & FLOW_PIN)))
 			suspect(job, &tuples[i]);
 	}
@@ -247,28 +259,25 @@ static bool differs(struct verify_job *job, const struct tuple *t, bool report)
 	return false;
 }
 
-/* One-way flows whose pin ran out are found by asking, each in its turn. These are due now. */
-static void ask_now(struct verify_job *job)
-{
-	for (size_t i = 0; i < job->suspects.n; i++) {
-		struct flow *f = flow_table_get(job->d->flows, &job->suspects.list[i]);
-
-		if (f && (f->flags & FLOW_PIN))
-			witness_watch(job->d, f, true);
-	}
-}
-
 static void step_settle(struct verify_job *job)
 {
 	size_t kept = 0;
-	bool last = ++job->looks >= LOOKS;
+	bool last;
 
+	/* Those that are gone are asked for first. Others end meanwhile and are asked for, too: in
+	 * an unending crowd it goes on without them. */
+	if (witness_is_asking(job->d) && job->waits++ < WAITS) {
+		step_soon(job, SETTLE_MS);
+		return;
+	}
+	last = ++job->looks >= LOOKS;
 	for (size_t i = 0; i < job->suspects.n; i++)
 		if (differs(job, &job->suspects.list[i], last))
 			job->suspects.list[kept++] = job->suspects.list[i];
 	job->suspects.n = kept;
 	if (kept && !last) {
-		ask_now(job);
+		for (size_t i = 0; i < kept; i++)
+			ask_now(job, &job->suspects.list[i]);
 		step_soon(job, SETTLE_MS);
 		return;
 	}

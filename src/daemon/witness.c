@@ -55,6 +55,17 @@ void witness_watch(struct daemon *d, struct flow *f, bool at_once)
 	}
 }
 
+bool witness_is_asking(const struct daemon *d)
+{
+	for (unsigned list = 1; list <= BINDING_ID_MAX; list++) {
+		const struct flow *f = flow_list_first(d->flows, (uint8_t)list);
+
+		if (f && f->checked_s == 0)
+			return true;
+	}
+	return false;
+}
+
 static uint32_t interval_s(const struct daemon *d, uint8_t id)
 {
 	const struct binding *b = registry_binding(d->registry, id);

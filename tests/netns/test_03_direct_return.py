@@ -107,6 +107,7 @@ def asked_now_and_then(uptime):
         need(pool.result().all_held, "200 connections open", pool.result)
         lab.conntrack("-F")
         wait_until(lambda: sum(f["witness"] == "pin" for f in d.flows()) == 200, 10, "200 flows with the pin map as witness")
+        equal(d.try_flowpin("verify").status, 0, "which was asked for each of them")
         lab.nft("gw", "flush map inet flowpin pin4")
         time.sleep(seconds(3))  # of the 150 after which they are asked for
         equal((lab.pins(), len(d.flows())), (0, 200), "three seconds later nobody has asked for them")
@@ -145,6 +146,24 @@ def drain_notices(forgotten):
         out, err = drain.communicate()
         note(out + err)
         check(pool.exchange().all_held, "the others are held", pool.result)
+
+
+@case("more pins than verify names are gone")
+def crowd_is_gone():
+    """One-way flows whose pins ran out are no difference; the first verify has all of them asked for, however many."""
+    crowd = 60_000
+    with direct_return(3) as lab:
+        for s in lab.servers:
+            lab.deaf(s, 9)
+        lab.route(["s1", "s2", "s3"])
+        d = Daemon(lab, WEB, args=["--no-owner"])
+        flood(lab, crowd, port=9)
+        wait_until(lambda: d.status()["flows"]["count"] == crowd, 30, f"flowpind knows {crowd} flows", poll=0.2)
+        lab.conntrack("-F")
+        wait_until(lambda: sum(b["one_way"] for b in d.nexthops()) == crowd, 30, "all with the pin map as witness", poll=0.2)
+        lab.nft("gw", "flush map inet flowpin pin4")
+        equal(d.try_flowpin("verify").status, 0, "verify is clean")
+        equal(d.status()["flows"]["count"], 0, "and none is listed any more")
 
 
 @case("entries that conntrackd writes for a gateway that waits")
