@@ -157,7 +157,7 @@ struct placement {
 
 	struct placement_room in,
 		in_normal; /* all that is chosen; without draining bindings' flows */
-	uint32_t leaving; /* entries of what was taken back and is not gone yet */
+	uint32_t leaving;  /* entries of what was taken back and is not gone yet */
 	uint32_t in_family[2], programmed_family[2];
 	uint32_t reported; /* entries of the table by the switch, 0 not known */
 	/* Where rejections say that the table ends, and how that is put to the test. */

@@ -2,10 +2,10 @@
 #include "core/placement_internal.h"
 
 /* What rejections teach. A full table says nothing about its size, and others use it too: so the
- * entries that are wished for when a flow is refused, and those of ours that are still to leave, are
- * taken as what there is, and after a back-off a few more are tried, more with each time that it
- * went well. A platform that cannot do a
- * family refuses each of its flows: so after the first one flow at a time is tried. */
+ * entries that are wished for when a flow is refused, and those of ours that are still to leave,
+ * are taken as what there is, and after a back-off a few more are tried, more with each time that
+ * it went well. A platform that cannot do a family refuses each of its flows: so after the first
+ * one flow at a time is tried. */
 
 #define BACKOFF_DOUBLINGS 5
 #define PROBE_FIRST	  8
