@@ -84,6 +84,12 @@ bool flow_table_source_over(const struct flow_table *t, const struct tuple *tupl
 /* The network of this tuple's source. Only under a limit. */
 struct ip_prefix flow_table_source(const struct flow_table *t, const struct tuple *tuple);
 
+/* Where many tuples are looked up in a row a miss of the cache for each is most of the cost. The
+ * first call has the index's place for this tuple loaded and returns a handle, the second, after
+ * some other work, the flow that stands there. They change nothing. */
+uint32_t flow_table_prefetch(const struct flow_table *t, const struct tuple *tuple);
+void flow_table_prefetch_flow(const struct flow_table *t, uint32_t handle);
+
 /* Finds or adds: *ret_flow is the flow with this tuple. Returns 1 when it was added (all fields but
  * the tuple are zero), 0 when it stood there, -ENOSPC when the table is full, -EDQUOT when its
  * source network has as many as it may, -EINVAL for a tuple without family. Constant time. */

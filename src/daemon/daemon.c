@@ -281,11 +281,12 @@ static int start(struct daemon *d, struct err *e)
 
 static void events_free(struct daemon *d)
 {
-	struct event **all[] = { &d->ev_rt,	    &d->ev_ct,	       &d->ev_nft,
-				 &d->ev_tick,	    &d->ev_probe,      &d->ev_sync,
-				 &d->ev_redump,	    &d->ev_watchdog,   &d->ev_resync,
-				 &d->ev_witness,    &d->ev_registry,   &d->ev_pins,
-				 &d->ev_signals[0], &d->ev_signals[1], &d->ev_signals[2] };
+	struct event **all[] = { &d->ev_rt,	    &d->ev_ct,	       &d->ev_ct_rest,
+				 &d->ev_nft,	    &d->ev_tick,       &d->ev_probe,
+				 &d->ev_sync,	    &d->ev_redump,     &d->ev_watchdog,
+				 &d->ev_resync,	    &d->ev_witness,    &d->ev_registry,
+				 &d->ev_pins,	    &d->ev_signals[0], &d->ev_signals[1],
+				 &d->ev_signals[2] };
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		if (*all[i])

@@ -134,6 +134,7 @@ struct daemon {
 
 	struct nl *rt_monitor, *rt_request, *rt_probe, *ct_events, *ct_request;
 	bool updates_joined, unmarked_possible, buffer_grown;
+	bool graves; /* flows that ended while conntrack was read are still in the table */
 	uint64_t unmarked_check_ms, unmarked_backoff_ms;
 	uint64_t last_overrun_ms, first_overrun_ms, resync_backoff_ms, last_resync_ms;
 	bool resync_wanted;
@@ -159,8 +160,8 @@ struct daemon {
 
 	struct stats stats;
 	struct control_server *server;
-	struct event *ev_rt, *ev_ct, *ev_nft, *ev_tick, *ev_probe, *ev_sync, *ev_redump,
-		*ev_watchdog, *ev_resync, *ev_witness, *ev_registry, *ev_pins;
+	struct event *ev_rt, *ev_ct, *ev_ct_rest, *ev_nft, *ev_tick, *ev_probe, *ev_sync;
+	struct event *ev_redump, *ev_watchdog, *ev_resync, *ev_witness, *ev_registry, *ev_pins;
 	struct event *ev_signals[3];
 };
 
@@ -235,7 +236,24 @@ void liveness_new_nexthop(struct daemon *d, const struct ip_addr *gateway, uint3
 
 /* flows.c: conntrack events into the flow table. */
 int flows_open(struct daemon *d, struct err *e);
-void flows_apply(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms);
+/* Entries on their way into the flow table, whose places are loaded meanwhile. Each is decoded into
+ * entry[n] and pushed; they are applied in their order. */
+#define FLOWS_QUEUE 16
+struct flows_queue {
+	struct daemon *d;
+	uint64_t now_ms;
+	unsigned n;
+	uint32_t handle[FLOWS_QUEUE];
+	struct ct_entry entry[FLOWS_QUEUE];
+};
+static inline void flows_queue_begin(struct flows_queue *q, struct daemon *d, uint64_t now_ms)
+{
+	q->d = d;
+	q->now_ms = now_ms;
+	q->n = 0;
+}
+void flows_queue_push(struct flows_queue *q);
+void flows_queue_flush(struct flows_queue *q);
 void flows_end(struct daemon *d, struct flow *f, const char *why);
 void flows_move(struct daemon *d, struct flow *f, uint8_t id, uint64_t now_ms);
 void flows_updates_judge(struct daemon *d);

@@ -10,11 +10,7 @@
 #include "daemon/switches.h"
 
 #define DATAGRAMS_PER_CALL 128
-
-struct batch {
-	struct daemon *d;
-	uint64_t now_ms;
-};
+#define REST_US		   1000 /* between two readings while events come */
 
 void flows_counts(struct daemon *d, uint8_t id, int delta, bool one_way)
 {
@@ -161,6 +157,7 @@ static void bury(struct daemon *d, struct flow *f)
 	flows_counts(d, f->binding, -1, f->flags & FLOW_PIN);
 	flow_list_remove(d->flows, f);
 	f->flags = FLOW_GRAVE;
+	d->graves = true;
 }
 
 static void destroyed(struct daemon *d, const struct ct_entry *entry)
@@ -169,6 +166,7 @@ static void destroyed(struct daemon *d, const struct ct_entry *entry)
 
 	if (!f && d->dump && flow_table_add(d->flows, &entry->tuple, &f) == 1) {
 		f->flags = FLOW_GRAVE;
+		d->graves = true;
 		return;
 	}
 	if (!f || (f->flags & FLOW_GRAVE))
@@ -183,7 +181,7 @@ static void destroyed(struct daemon *d, const struct ct_entry *entry)
 		flows_end(d, f, "end");
 }
 
-void flows_apply(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms)
+static void apply(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms)
 {
 	uint8_t id = id_of(d, entry->mark);
 
@@ -195,28 +193,44 @@ void flows_apply(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms
 		learn(d, entry, id, now_ms);
 }
 
+void flows_queue_flush(struct flows_queue *q)
+{
+	for (unsigned i = 0; i < q->n; i++)
+		flow_table_prefetch_flow(q->d->flows, q->handle[i]);
+	for (unsigned i = 0; i < q->n; i++)
+		apply(q->d, &q->entry[i], q->now_ms);
+	q->n = 0;
+}
+
+void flows_queue_push(struct flows_queue *q)
+{
+	q->handle[q->n] = flow_table_prefetch(q->d->flows, &q->entry[q->n].tuple);
+	if (++q->n == FLOWS_QUEUE)
+		flows_queue_flush(q);
+}
+
 static int on_message(const struct nlmsghdr *nlh, void *arg)
 {
-	struct batch *b = arg;
-	struct daemon *d = b->d;
-	struct ct_entry entry;
+	struct flows_queue *q = arg;
+	struct ct_entry *entry = &q->entry[q->n];
+	struct stats *stats = &q->d->stats;
 	uint32_t dropped;
 	int r;
 
-	r = ct_decode(nlh, &entry);
+	r = ct_decode(nlh, entry);
 	if (r == -EBADMSG) {
-		d->stats.undecodable++;
-		if (log_limit_pass(&d->limit_decode, b->now_ms, &dropped))
+		stats->undecodable++;
+		if (log_limit_pass(&q->d->limit_decode, q->now_ms, &dropped))
 			log_warning("a conntrack event could not be decoded (%u more since)",
 				    dropped);
 	}
 	if (r < 0)
 		return 0;
-	d->stats.events_received++;
-	d->stats.events_new += entry.event == CT_EVENT_NEW;
-	d->stats.events_update += entry.event == CT_EVENT_UPDATE;
-	d->stats.events_destroy += entry.event == CT_EVENT_DESTROY;
-	flows_apply(d, &entry, b->now_ms);
+	stats->events_received++;
+	stats->events_new += entry->event == CT_EVENT_NEW;
+	stats->events_update += entry->event == CT_EVENT_UPDATE;
+	stats->events_destroy += entry->event == CT_EVENT_DESTROY;
+	flows_queue_push(q);
 	return 0;
 }
 
@@ -229,26 +243,47 @@ static void grow_buffer(struct daemon *d)
 			      &d->stats.receive_buffer);
 }
 
-static void on_events(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+static int read_events(struct daemon *d)
 {
-	struct daemon *d = arg;
-	struct batch b = { .d = d, .now_ms = clock_now_ms() };
+	struct flows_queue q;
 	uint32_t dropped;
 	int r;
 
-	r = nl_receive(d->ct_events, DATAGRAMS_PER_CALL, on_message, &b);
+	flows_queue_begin(&q, d, clock_now_ms());
+	r = nl_receive(d->ct_events, DATAGRAMS_PER_CALL, on_message, &q);
+	flows_queue_flush(&q);
 	if (r == -ENOBUFS) {
 		d->stats.overruns++;
-		if (log_limit_pass(&d->limit_overrun, b.now_ms, &dropped))
+		if (log_limit_pass(&d->limit_overrun, q.now_ms, &dropped))
 			log_warning("conntrack events were lost (receive buffer %u bytes): reading "
 				    "the table again",
 				    d->stats.receive_buffer);
 		events_report(d, &(struct event_report){ .kind = "overrun" },
 			      "conntrack events were lost");
 		grow_buffer(d);
-		flows_resync_soon(d, b.now_ms);
+		flows_resync_soon(d, q.now_ms);
 	} else if (r < 0) {
 		log_error("conntrack events cannot be read: %s", strerror(-r));
+	}
+	return r;
+}
+
+/* To be woken for each event costs more than to handle it, and the kernel has pinned the flow
+ * already. So while events come they are gathered for a moment, by the timer alone; where a reading
+ * left some behind the next follows at once. */
+static void on_events(evutil_socket_t fd _unused_, short what, void *arg)
+{
+	struct daemon *d = arg;
+	bool woken = what & EV_READ;
+	int n = read_events(d);
+	struct timeval rest = { .tv_usec = n < DATAGRAMS_PER_CALL ? REST_US : 0 };
+
+	if (n > 0) {
+		if (woken)
+			event_del(d->ev_ct);
+		event_add(d->ev_ct_rest, &rest);
+	} else if (!woken) {
+		event_add(d->ev_ct, NULL);
 	}
 }
 
@@ -296,9 +331,11 @@ int flows_open(struct daemon *d, struct err *e)
 	}
 	d->updates_joined = d->unmarked_possible = true;
 	d->ev_ct = event_new(d->base, nl_fd(d->ct_events), EV_READ | EV_PERSIST, on_events, d);
-	if (!d->ev_ct)
+	d->ev_ct_rest = event_new(d->base, -1, 0, on_events, d);
+	if (!d->ev_ct || !d->ev_ct_rest)
 		return err_set(e, -ENOMEM, "out of memory");
 	event_priority_set(d->ev_ct, PRIORITY_WORK);
+	event_priority_set(d->ev_ct_rest, PRIORITY_WORK);
 	event_add(d->ev_ct, NULL);
 	return 0;
 }

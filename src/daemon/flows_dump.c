@@ -28,6 +28,7 @@ struct dump_job {
 	bool first, again;
 	bool looking;  /* for marks that no event told of: not because events were lost */
 	bool unmarked; /* an entry without our bits inside a service was seen */
+	struct flows_queue queue;
 	struct tuple_list silent; /* those of them without an answer: with direct server return only
 				     the pin knows them */
 };
@@ -49,22 +50,22 @@ static int on_entry(const struct nlmsghdr *nlh, void *arg)
 {
 	struct dump_job *job = arg;
 	struct daemon *d = job->d;
-	struct ct_entry entry;
+	struct ct_entry *entry = &job->queue.entry[job->queue.n];
 
-	if (ct_decode(nlh, &entry) < 0)
+	if (ct_decode(nlh, entry) < 0)
 		return 0;
-	entry.event = CT_EVENT_DUMP;
-	if (switches_conntrack(d, &entry, job->begin_ms))
-		return 0;
-	if (id_of(d, entry.mark) == 0) {
-		if (service_set_match(&d->config->services, &entry.tuple) >= 0) {
-			job->unmarked = true;
-			if (!(entry.status & IPS_SEEN_REPLY) && entry.tuple.zone == 0)
-				tuple_list_add(&job->silent, &entry.tuple, SILENT_MAX);
-		}
+	entry->event = CT_EVENT_DUMP;
+	if (id_of(d, entry->mark)) {
+		flows_queue_push(&job->queue);
 		return 0;
 	}
-	flows_apply(d, &entry, job->begin_ms);
+	if (switches_conntrack(d, entry, job->begin_ms))
+		return 0;
+	if (service_set_match(&d->config->services, &entry->tuple) >= 0) {
+		job->unmarked = true;
+		if (!(entry->status & IPS_SEEN_REPLY) && entry->tuple.zone == 0)
+			tuple_list_add(&job->silent, &entry->tuple, SILENT_MAX);
+	}
 	return 0;
 }
 
@@ -91,7 +92,10 @@ static void finish(struct daemon *d, struct dump_job *job, bool whole)
 {
 	bool first = job->first, looking = job->looking;
 
-	sweep(d, whole);
+	/* At start nothing was known before. */
+	if (!first || d->graves)
+		sweep(d, whole);
+	d->graves = false;
 	witness_adopt(d, job->silent.list, job->silent.n);
 	d->unmarked_possible = job->unmarked || !whole;
 	if (!looking) {
@@ -120,6 +124,7 @@ static void on_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	int r;
 
 	r = nl_dump_step(job->nl, DATAGRAMS_PER_STEP, on_entry, job);
+	flows_queue_flush(&job->queue);
 	if (r == 1 || r == -EAGAIN)
 		return;
 	if (r == -EINTR && !job->again) {
@@ -143,6 +148,7 @@ int flows_dump_begin(struct daemon *d)
 		return -ENOMEM;
 	job->d = d;
 	job->begin_ms = clock_now_ms();
+	flows_queue_begin(&job->queue, d, job->begin_ms);
 	job->first = !d->ready;
 	r = conntrack_dump_begin(d->base, PRIORITY_WORK, on_step, job, &job->nl, &job->ev);
 	if (r < 0)

@@ -55,6 +55,7 @@ static void add_route(struct daemon *d, const char *prefix)
 
 static void add_flow(struct daemon *d, uint16_t sport, uint8_t id, uint8_t proto)
 {
+	struct flows_queue q;
 	struct ct_entry e = { .event = CT_EVENT_NEW,
 			      .tuple = { .src = { 12, 12, 12, 1 },
 					 .dst = { 1, 1, 1, 1 },
@@ -66,7 +67,10 @@ static void add_flow(struct daemon *d, uint16_t sport, uint8_t id, uint8_t proto
 			      .has_status = true };
 
 	e.tuple.dport = proto == IPPROTO_UDP ? 53 : 80;
-	flows_apply(d, &e, clock_now_ms());
+	flows_queue_begin(&q, d, clock_now_ms());
+	q.entry[0] = e;
+	flows_queue_push(&q);
+	flows_queue_flush(&q);
 }
 
 /* Sockets and libraries' objects that are the same for every input. */
