@@ -17,8 +17,8 @@ struct backoff {
 uint64_t backoff_fail(struct backoff *b, uint64_t random);
 void backoff_reset(struct backoff *b);
 
-/* Writes: a switch that answers slowly gets smaller batches and rests as long as it worked, so that
- * others are served too. */
+/* Writes: a switch that answers slowly gets smaller batches and rests half as long as it worked, so
+ * that others are served too; one that answers at once hardly rests. */
 struct pace {
 	uint32_t flows_max;    /* configured */
 	uint32_t flows;	       /* now */

@@ -94,7 +94,7 @@ def our_rates(ms, flows, more=""):
     whose path was uncertain, is placed by its next packet only, and here there is none."""
     with switch(ms) as lab:
         lab.mirror()
-        config = SERVICE % "1h" + section(lab, idle="1h", more=MORE + more, mirror=f"max-flows = {flows * 2}  max-flows-per-source = {flows * 2}")
+        config = SERVICE % "1h" + section(lab, poll="5s", idle="1h", more=MORE + more, mirror=f"max-flows = {flows * 2}  max-flows-per-source = {flows * 2}")
         beside, wanted = Beside(lab, config), flows * 95 // 100
         wire, asked = Wire(lab), lab.counters()["requests"]
         before, began = wire.bytes(), time.monotonic()

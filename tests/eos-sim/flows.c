@@ -8,6 +8,8 @@
 #include "dataplane.h"
 #include "sim.h"
 
+#define LONG_MS 20
+
 void flow_spec_init(struct flow_spec *spec)
 {
 	memset(spec, 0, sizeof(*spec));
@@ -266,13 +268,26 @@ static void shrink(struct sim *sim)
 	}
 }
 
+/* Writing a large table takes this machine so long that requests would hardly have their turn: then
+ * what follows is gathered. */
+static void write_hardware(struct sim *sim)
+{
+	int64_t began = clock_ms(), took;
+
+	dataplane_sync(sim->dataplane, &sim->table);
+	sim->table.changed = false;
+	took = clock_ms() - began;
+	if (took > LONG_MS)
+		sim->table.rests_until = began + took * 4;
+}
+
 void table_tick(struct sim *sim, int64_t now)
 {
 	struct flow_table *t = &sim->table;
 	bool counts = now >= t->next_count;
 	struct flow *f, *next;
 
-	if (now < t->agent_back_at)
+	if (now < t->agent_back_at || now < t->rests_until)
 		return;
 	if (counts) {
 		t->next_count = now + sim->knobs.counter_ms;
@@ -291,8 +306,7 @@ void table_tick(struct sim *sim, int64_t now)
 			program(sim, f, now);
 	}
 	if (t->changed)
-		dataplane_sync(sim->dataplane, t);
-	t->changed = false;
+		write_hardware(sim);
 }
 
 const char *flow_status(const struct sim *sim, const struct flow *f)

@@ -79,7 +79,8 @@ struct flow_table {
 	int64_t program_credit_at;
 	double program_credit;
 	uint64_t programmed_total;
-	bool changed; /* something that the data plane must see */
+	bool changed;	     /* something that the data plane must see */
+	int64_t rests_until; /* nothing is written before */
 };
 
 struct sim;

@@ -210,7 +210,7 @@ static const char *op_refresh(struct sim *sim, const char *op, struct json_objec
 	(void)op;
 	(void)o;
 	(void)ret;
-	sim->table.next_count = 0;
+	sim->table.next_count = sim->table.rests_until = 0;
 	table_tick(sim, clock_ms());
 	return NULL;
 }

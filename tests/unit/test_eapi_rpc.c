@@ -199,7 +199,10 @@ static void test_pace(void **state _unused_)
 	pace_init(&p, 20, 0);
 	pace_answered(&p, 260, 100, 1000);
 	assert_int_equal(p.flows, 20);
-	assert_int_equal(p.next_ms, 1050);
+	assert_int_equal(p.next_ms, 1012);
+	pace_answered(&p, 260, 400, 1000);
+	assert_int_equal(p.flows, 20);
+	assert_int_equal(p.next_ms, 1200);
 	pace_answered(&p, 260, 9000, 2000);
 	assert_int_equal(p.flows, 15);
 	assert_int_equal(p.next_ms, 4000);
