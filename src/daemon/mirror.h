@@ -31,7 +31,7 @@ enum mirror_state {
 
 struct mirror_slot {
 	struct flow *flow; /* NULL: free */
-	uint32_t source;   /* index + 1 of its source network; 0 none */
+	uint32_t source;   /* of source_share_take() */
 	uint32_t next;	   /* of the free ones */
 	uint32_t seen_s, fin_s, touched_s;
 	uint32_t idle_s;
@@ -42,8 +42,6 @@ struct mirror_slot {
 	char why[64];	    /* uncertain */
 };
 
-struct mirror_source; /* a network and how many flows it has */
-
 struct mirror {
 	struct switch_state *sw;
 	struct mirror_slot *slots;
@@ -51,10 +49,7 @@ struct mirror {
 	uint32_t asking, asked, uncertain; /* slots in that state */
 	uint32_t cursor;		   /* of asking */
 	bool again;			   /* there may be flows to be asked for again */
-	struct mirror_source *sources;
-	uint32_t *buckets;
-	uint32_t n_buckets, free_source;
-	uint64_t key[2];
+	struct source_share *sources;	   /* so that one flood does not take all the room */
 
 	uint64_t records, learned, ended, reused;
 	uint64_t uncertain_total;
@@ -85,13 +80,6 @@ void mirror_services_changed(struct mirror *m);
 void mirror_tick(struct mirror *m, uint64_t now_ms);
 bool switches_conntrack(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms);
 const struct service *mirror_service(const struct daemon *d, const struct tuple *t);
-
-/* mirror_sources.c: how many flows a source network has. */
-int mirror_sources_new(struct mirror *m);
-void mirror_sources_free(struct mirror *m);
-/* The index + 1, after counting one more; 0: it has `max` already. */
-uint32_t mirror_source_take(struct mirror *m, const struct tuple *t, uint32_t max);
-void mirror_source_put(struct mirror *m, uint32_t source);
 
 /* mirror_ask.c: which nexthop the switch chose. */
 void mirror_resolve(struct mirror *m, struct flow *f);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include "base/clock.h"
+#include "core/source_share.h"
 #include "daemon/switches.h"
 
 /* Life of a mirrored flow, from its first record to its end. */
@@ -48,7 +49,9 @@ const struct service *mirror_service(const struct daemon *d, const struct tuple 
 
 int mirror_new(struct switch_state *s, struct mirror **ret_mirror)
 {
+	static const struct source_share_prefixes prefixes = { .len4 = 24, .len6 = 64 };
 	struct mirror *m = calloc(1, sizeof(*m));
+	uint64_t seed[2];
 	int r = -ENOMEM;
 
 	if (!m)
@@ -56,8 +59,8 @@ int mirror_new(struct switch_state *s, struct mirror **ret_mirror)
 	m->sw = s;
 	m->n_slots = s->config->mirror.max_flows;
 	m->slots = calloc(m->n_slots, sizeof(*m->slots));
-	if (m->slots && getrandom(m->key, sizeof(m->key), 0) == sizeof(m->key))
-		r = mirror_sources_new(m);
+	if (m->slots && getrandom(seed, sizeof(seed), 0) == sizeof(seed))
+		r = source_share_new(m->n_slots, prefixes, seed, &m->sources);
 	if (r < 0) {
 		mirror_free(m);
 		return r;
@@ -73,7 +76,7 @@ struct mirror *mirror_free(struct mirror *m)
 {
 	if (!m)
 		return NULL;
-	mirror_sources_free(m);
+	source_share_free(m->sources);
 	free(m->slots);
 	free(m);
 	return NULL;
@@ -99,7 +102,7 @@ static struct flow *enter(struct mirror *m, const struct tuple *t, const struct 
 {
 	struct daemon *d = m->sw->d;
 	struct mirror_slot *slot;
-	uint32_t at = m->first_free, net;
+	uint32_t at = m->first_free;
 	struct flow *f;
 	int r;
 
@@ -107,14 +110,13 @@ static struct flow *enter(struct mirror *m, const struct tuple *t, const struct 
 		m->refused[MIRROR_REFUSED_LIMIT]++;
 		return NULL;
 	}
-	net = mirror_source_take(m, t, m->sw->config->mirror.max_flows_per_source);
-	if (!net) {
+	if (source_share_count(m->sources, source_share_find(m->sources, t)) >=
+	    m->sw->config->mirror.max_flows_per_source) {
 		m->refused[MIRROR_REFUSED_SOURCE]++;
 		return NULL;
 	}
 	r = flow_table_add(d->flows, t, &f);
 	if (r != 1) {
-		mirror_source_put(m, net);
 		m->refused[MIRROR_REFUSED_TABLE]++;
 		return NULL;
 	}
@@ -122,7 +124,7 @@ static struct flow *enter(struct mirror *m, const struct tuple *t, const struct 
 	m->first_free = slot->next;
 	m->used++;
 	*slot = (struct mirror_slot){ .flow = f,
-				      .source = net,
+				      .source = source_share_take(m->sources, t),
 				      .seen_s = seconds(now_ms),
 				      .touched_s = seconds(now_ms),
 				      .idle_s = service->idle_timeout_s,
@@ -154,7 +156,7 @@ void mirror_flow_gone(struct mirror *m, struct flow *f)
 	entry_write(d, ENTRY_DELETE, &f->tuple, 0, 0);
 	if (f->binding && !flow_table_get(d->flows, &plain))
 		pin_write(d, &plain, 0, 0);
-	mirror_source_put(m, slot->source);
+	source_share_put(m->sources, slot->source);
 	m->asking -= slot->state == MIRROR_ASKING;
 	m->asked -= slot->state == MIRROR_ASKED;
 	m->uncertain -= slot->state == MIRROR_UNCERTAIN;
