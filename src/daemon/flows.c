@@ -10,7 +10,8 @@
 #include "daemon/switches.h"
 
 #define DATAGRAMS_PER_CALL 128
-#define REST_US		   1000 /* between two readings while events come */
+#define REST_BELOW	   16
+#define REST_US		   1000
 
 void flows_counts(struct daemon *d, uint8_t id, int delta, bool one_way)
 {
@@ -269,21 +270,19 @@ static int read_events(struct daemon *d)
 }
 
 /* To be woken for each event costs more than to handle it, and the kernel has pinned the flow
- * already. So while events come they are gathered for a moment, by the timer alone; where a reading
- * left some behind the next follows at once. */
+ * already. So where a reading finds only a few the next ones are gathered for a moment, and the
+ * timer alone wakes. */
 static void on_events(evutil_socket_t fd _unused_, short what, void *arg)
 {
+	const struct timeval rest = { .tv_usec = REST_US };
 	struct daemon *d = arg;
-	bool woken = what & EV_READ;
 	int n = read_events(d);
-	struct timeval rest = { .tv_usec = n < DATAGRAMS_PER_CALL ? REST_US : 0 };
 
-	if (n > 0) {
-		if (woken)
-			event_del(d->ev_ct);
-		event_add(d->ev_ct_rest, &rest);
-	} else if (!woken) {
+	if (!(what & EV_READ)) {
 		event_add(d->ev_ct, NULL);
+	} else if (n > 0 && n < REST_BELOW) {
+		event_del(d->ev_ct);
+		event_add(d->ev_ct_rest, &rest);
 	}
 }
 
