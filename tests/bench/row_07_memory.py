@@ -14,17 +14,6 @@ ROW = {"row": 7, "what": "memory per flow", "size": 1000000, "against": "conntra
        "bar": "under 128 bytes in flowpind at 1,000,000 flows"}
 
 
-def settled_slab():
-    """What a row before this one left behind is freed first: namespaces with a million entries go in the background."""
-    before, now = None, slab_bytes()
-    for _ in range(200):
-        if before is not None and abs(now - before) < 1 << 19:
-            return now
-        tap.time.sleep(0.5)
-        before, now = now, slab_bytes()
-    raise NotMeasured("the kernel's caches do not come to rest")
-
-
 def grown(gateway, reader, hose, first, flows):
     """(bytes of the process, bytes of kernel objects) a flow, for so many more flows."""
     user, kernel = rss_kib(reader.pid), settled_slab()
