@@ -12,6 +12,7 @@
 #define DATAGRAMS_PER_CALL 128
 #define REST_BELOW	   16
 #define REST_US		   1000
+#define REST_BUFFER	   (1U << 20) /* a smaller one may be full before the rest is over */
 
 void flows_counts(struct daemon *d, uint8_t id, int delta, bool one_way)
 {
@@ -280,7 +281,7 @@ static void on_events(evutil_socket_t fd _unused_, short what, void *arg)
 
 	if (!(what & EV_READ)) {
 		event_add(d->ev_ct, NULL);
-	} else if (n > 0 && n < REST_BELOW) {
+	} else if (n > 0 && n < REST_BELOW && d->stats.receive_buffer >= REST_BUFFER) {
 		event_del(d->ev_ct);
 		event_add(d->ev_ct_rest, &rest);
 	}

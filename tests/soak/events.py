@@ -100,7 +100,7 @@ def link_back(world, _rng):
 
 def on_victim(world):
     """Connections by the gateway to the server that it lost: flowpind releases a dead nexthop's flows at once."""
-    return [f for p in world.by_gateway for f in p.flows if f.server == world.victim]
+    return [f for p in world.by_gateway for f in p.flows if world.before.get(f, f.server) == world.victim]
 
 
 def forget_neighbours(world, _rng):

@@ -213,7 +213,7 @@ class World:
 
     def remember(self):
         self.unpinned = []
-        self.before = {f: f.server for f in self.mirrored.flows}
+        self.before = {f: f.server for pool, _ in self.kinds.values() for f in pool.flows}
 
     def holds(self, allowed):
         """Every connection answers, but those that the event may break. They leave, and others take their place."""
