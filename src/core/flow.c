@@ -154,8 +154,7 @@ int flow_table_source_limit(struct flow_table *t, uint32_t max,
 
 bool flow_table_source_full(const struct flow_table *t, const struct tuple *tuple)
 {
-	return t->sources && source_share_count(t->sources, source_share_find(t->sources, tuple)) >=
-				     t->source_max;
+	return t->sources && source_share_full(t->sources, tuple, t->source_max);
 }
 
 bool flow_table_source_over(const struct flow_table *t, const struct tuple *tuple)

@@ -223,6 +223,8 @@ void placement_unchoose(struct placement *p, struct placement_entry *e,
 			enum placement_reason reason, uint64_t now_ms);
 /* Room in use: `e` is chosen or ceases to be. Before `draining` or its weight changes and after. */
 void placement_room_count(struct placement *p, const struct placement_entry *e, int sign);
+/* It was taken back, and takes its room until the switch is seen without it; that is so, or it is
+ * wished for again. */
 void placement_leaving_set(struct placement *p, struct placement_entry *e, bool leaving);
 /* It may be chosen: what it needs is there. */
 bool placement_fits(const struct placement *p, const struct placement_entry *e, uint64_t now_ms);

@@ -140,6 +140,11 @@ uint32_t source_share_count(const struct source_share *s, uint32_t network)
 	return network ? s->slab[network - 1].flows : 0;
 }
 
+bool source_share_full(const struct source_share *s, const struct tuple *t, uint32_t max)
+{
+	return source_share_count(s, source_share_find(s, t)) >= max;
+}
+
 void source_share_refuse(struct source_share *s, uint32_t network)
 {
 	if (network)

@@ -33,6 +33,8 @@ uint32_t source_share_take(struct source_share *s, const struct tuple *t);
 void source_share_put(struct source_share *s, uint32_t network);
 /* Flows of a network; 0 for 0. */
 uint32_t source_share_count(const struct source_share *s, uint32_t network);
+/* The network of this tuple's source has `max` flows, or more. */
+bool source_share_full(const struct source_share *s, const struct tuple *t, uint32_t max);
 /* A flow of this network was kept out: remembered for as long as it has any. 0: nothing. */
 void source_share_refuse(struct source_share *s, uint32_t network);
 bool source_share_refused(const struct source_share *s, uint32_t network);

@@ -110,8 +110,7 @@ static struct flow *enter(struct mirror *m, const struct tuple *t, const struct 
 		m->refused[MIRROR_REFUSED_LIMIT]++;
 		return NULL;
 	}
-	if (source_share_count(m->sources, source_share_find(m->sources, t)) >=
-	    m->sw->config->mirror.max_flows_per_source) {
+	if (source_share_full(m->sources, t, m->sw->config->mirror.max_flows_per_source)) {
 		m->refused[MIRROR_REFUSED_SOURCE]++;
 		return NULL;
 	}

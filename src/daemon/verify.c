@@ -171,12 +171,10 @@ static void step_sweep(struct verify_job *job)
 }
 
 /* A one-way flow whose pin ran out is found by asking, in its turn. This is its turn. */
-static void ask_now(struct verify_job *job, const struct tuple *t)
+static void ask_now(struct daemon *d, struct flow *f)
 {
-	struct flow *f = flow_table_get(job->d->flows, t);
-
 	if (f && (f->flags & FLOW_PIN))
-		witness_watch(job->d, f, true);
+		witness_watch(d, f, true);
 }
 
 static void step_pins(struct verify_job *job)
@@ -195,14 +193,14 @@ static void step_pins(struct verify_job *job)
 		n = 0;
 	}
 	for (size_t i = 0; i < n; i++) {
-		const struct flow *known = flow_table_get(job->d->flows, &tuples[i]);
+		struct flow *known = flow_table_get(job->d->flows, &tuples[i]);
 
 		job->pins += ids[i] != 0;
 		/* A flow with a conntrack entry may be silent for longer than its pin lives. */
-		if (known && ids[i] == 0 && (known->flags & FLOW_PIN))
-			ask_now(job, &tuples[i]);
 		if (known && (ids[i] ? ids[i] != known->binding : !!(known->flags & FLOW_PIN)))
 			suspect(job, &tuples[i]);
+		if (ids[i] == 0)
+			ask_now(job->d, known);
 	}
 	if (!f) {
 		job->phase = VERIFY_SETTLE;
@@ -277,7 +275,7 @@ static void step_settle(struct verify_job *job)
 	job->suspects.n = kept;
 	if (kept && !last) {
 		for (size_t i = 0; i < kept; i++)
-			ask_now(job, &job->suspects.list[i]);
+			ask_now(job->d, flow_table_get(job->d->flows, &job->suspects.list[i]));
 		step_soon(job, SETTLE_MS);
 		return;
 	}
