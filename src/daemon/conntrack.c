@@ -62,8 +62,8 @@ static void on_answer(size_t index _unused_, const struct nlmsghdr *nlh _unused_
 	/* An entry that ended meanwhile has no mark either. */
 }
 
-int conntrack_unmark(struct nl *nl, uint32_t mask, const struct tuple *list, size_t n,
-		     struct err *e)
+int conntrack_mark(struct nl *nl, uint32_t mask, const struct tuple *list, const uint32_t *marks,
+		   size_t n, struct err *e)
 {
 	_cleanup_(nl_pipeline_freep) struct nl_pipeline *pipeline = NULL;
 	char buf[NL_REQUEST_MAX];
@@ -71,7 +71,8 @@ int conntrack_unmark(struct nl *nl, uint32_t mask, const struct tuple *list, siz
 
 	r = nl_pipeline_new(nl, &pipeline);
 	for (size_t i = 0; i < n && r == 0; i++) {
-		r = nl_pipeline_add(pipeline, ct_request_set_mark(buf, &list[i], 0, mask));
+		r = nl_pipeline_add(pipeline,
+				    ct_request_set_mark(buf, &list[i], marks ? marks[i] : 0, mask));
 		if (r == 0 && (nl_pipeline_count(pipeline) == REQUESTS_AT_ONCE || i + 1 == n))
 			r = nl_pipeline_run(pipeline, on_answer, NULL, e);
 	}

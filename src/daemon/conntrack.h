@@ -18,9 +18,11 @@ void tuple_list_clear(struct tuple_list *l);
 /* The entry of this tuple. 0; -ENOENT; errno of the request. Waits for the kernel only. */
 int conntrack_get(struct nl *nl, const struct tuple *t, struct ct_entry *ret_entry) _must_check_;
 
-/* Takes the bits under mask off these entries; those that ended meanwhile are fine. */
-int conntrack_unmark(struct nl *nl, uint32_t mask, const struct tuple *list, size_t n,
-		     struct err *e) _must_check_;
+/* Writes the bits under mask of these entries' marks: entry i gets marks[i], without `marks` none
+ * of them. Those that ended meanwhile are fine. -ENOMEM; errno of the socket. Waits for the kernel
+ * only. */
+int conntrack_mark(struct nl *nl, uint32_t mask, const struct tuple *list, const uint32_t *marks,
+		   size_t n, struct err *e) _must_check_;
 
 /* Begins a dump of the whole table on a socket of its own: `step` is called by the loop, with this
  * priority and this argument, whenever nl_dump_step() has something to read. The caller owns both

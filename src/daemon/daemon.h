@@ -270,6 +270,8 @@ void witness_watch(struct daemon *d, struct flow *f,
 		   bool at_once); /* its conntrack entry is gone */
 void witness_watch_young(struct daemon *d, struct flow *f,
 			 uint64_t now_ms); /* its entry has no answer yet */
+void witness_ask(struct daemon *d,
+		 struct flow *f); /* one that is watched: at once, not in its turn */
 bool witness_is_asking(const struct daemon *d); /* some are still to be asked for at once */
 void witness_tick(struct daemon *d, uint64_t now_ms);
 void witness_adopt(struct daemon *d, const struct tuple *list,

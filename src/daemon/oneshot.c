@@ -34,7 +34,7 @@ int oneshot_clear_marks(struct nl *nl, uint32_t mask, struct err *e)
 
 	r = nl_dump(nl, ct_request_dump(buf, 0, 0), on_marked, restart, &m, e);
 	if (r == 0)
-		r = conntrack_unmark(nl, mask, m.found.list, m.found.n, e);
+		r = conntrack_mark(nl, mask, m.found.list, NULL, m.found.n, e);
 	tuple_list_clear(&m.found);
 	return r;
 }

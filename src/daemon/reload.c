@@ -71,7 +71,7 @@ static void unpin_in_kernel(struct daemon *d, const struct tuple *list, size_t n
 	struct err e = { 0 };
 	int r;
 
-	r = conntrack_unmark(d->ct_request, d->config->numbers.mark_mask, list, n, &e);
+	r = conntrack_mark(d->ct_request, d->config->numbers.mark_mask, list, NULL, n, &e);
 	if (r == 0)
 		r = ruleset_pins_delete(d->ruleset, list, n, &e);
 	if (r < 0)

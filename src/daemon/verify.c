@@ -170,11 +170,11 @@ static void step_sweep(struct verify_job *job)
 	step_soon(job, 0);
 }
 
-/* A one-way flow whose pin ran out is found by asking, in its turn. This is its turn. */
+/* A one-way flow whose pin ran out or moved is found by asking, in its turn. This is its turn. */
 static void ask_now(struct daemon *d, struct flow *f)
 {
-	if (f && (f->flags & FLOW_PIN))
-		witness_watch(d, f, true);
+	if (f && f->list)
+		witness_ask(d, f);
 }
 
 static void step_pins(struct verify_job *job)
@@ -199,7 +199,7 @@ static void step_pins(struct verify_job *job)
 		/* A flow with a conntrack entry may be silent for longer than its pin lives. */
 		if (known && (ids[i] ? ids[i] != known->binding : !!(known->flags & FLOW_PIN)))
 			suspect(job, &tuples[i]);
-		if (ids[i] == 0)
+		if (known && ids[i] != known->binding)
 			ask_now(job->d, known);
 	}
 	if (!f) {

@@ -9,13 +9,15 @@
 #include "daemon/switches.h"
 
 /* Flows whose conntrack entry is gone, or has seen no answer, live as long as their element in the
- * pin map. nf_tables reports no expiry, so the daemon asks: every half idle timeout, and every
- * second where a drain waits. */
+ * pin map. nf_tables reports no expiry and no change of an element, so the daemon asks: every half
+ * idle timeout, every second where a drain waits, and about as often where the nexthop died, since
+ * their next packet takes them elsewhere. */
 
 /* Tuples a request, and a turn of the loop: clients and new nexthops wait for no more than that,
  * were there a million of them to ask for. */
 #define ASK_AT_ONCE	   256
 #define COLLECT_MS	   20 /* ends come in crowds: they are asked for together */
+#define OF_DEAD_PER_SECOND 20000
 #define NEXT_TURN_MS	   1
 #define DATAGRAMS_PER_STEP 8
 
@@ -45,14 +47,20 @@ void witness_watch(struct daemon *d, struct flow *f, bool at_once)
 	if (!(f->flags & FLOW_PIN))
 		d->id_one_way[f->binding]++;
 	f->flags = (uint8_t)((f->flags & ~FLOW_CT) | FLOW_PIN);
-	f->checked_s = at_once ? 0 : seconds(clock_now_ms());
-	/* The list is in the order of asking: the one asked for longest ago stands first. */
 	if (at_once) {
-		flow_list_prepend(d->flows, f->binding, f);
-		soon(d, COLLECT_MS);
-	} else {
-		flow_list_append(d->flows, f->binding, f);
+		witness_ask(d, f);
+		return;
 	}
+	f->checked_s = seconds(clock_now_ms());
+	flow_list_append(d->flows, f->binding, f);
+}
+
+void witness_ask(struct daemon *d, struct flow *f)
+{
+	f->checked_s = 0;
+	/* The list is in the order of asking: the one asked for longest ago stands first. */
+	flow_list_prepend(d->flows, f->binding, f);
+	soon(d, COLLECT_MS);
 }
 
 bool witness_is_asking(const struct daemon *d)
@@ -70,11 +78,12 @@ static uint32_t interval_s(const struct daemon *d, uint8_t id)
 {
 	const struct binding *b = registry_binding(d->registry, id);
 	const struct service *s = b ? daemon_service(d, b->service) : NULL;
-	uint32_t half = s ? s->idle_timeout_s / 2 : 30;
+	uint32_t half = s ? s->idle_timeout_s / 2 : 30, wait = half ? half : 1;
+	uint32_t moving = 1 + flow_list_count(d->flows, id) / OF_DEAD_PER_SECOND;
 
 	if (drain_waits_for(d, id))
 		return 1;
-	return half ? half : 1;
+	return b && b->state == BINDING_DEAD && moving < wait ? moving : wait;
 }
 
 /* A batch of flows that are due. */
@@ -87,6 +96,9 @@ struct batch {
 	struct tuple young[ASK_AT_ONCE]; /* with a conntrack entry that had no answer when it was
 					    last seen */
 	size_t n_young;
+	struct tuple marked[ASK_AT_ONCE]; /* whose entry has a mark that is not true any more */
+	uint32_t marks[ASK_AT_ONCE];	  /* and the one that is */
+	size_t n_marked;
 };
 
 static void on_young(size_t index, const struct nlmsghdr *nlh, int code,
@@ -127,12 +139,20 @@ static bool is_carried(const struct flow *f)
 	return (f->flags & FLOW_CARRIED) && (f->flags & FLOW_CT);
 }
 
+/* The kernel cannot: to conntrack the later packets of such a flow belong to no entry. */
+static void correct(struct batch *b, const struct flow *f, uint32_t mark)
+{
+	if (!(f->flags & FLOW_CT))
+		return;
+	b->marked[b->n_marked] = f->tuple;
+	b->marks[b->n_marked++] = mark;
+}
+
 /* What the pin map said. An ended flow's entry may stand for minutes without an answer: it is not
  * ours any more then. */
 static void judge(struct batch *b)
 {
 	struct daemon *d = b->d;
-	size_t n_ended = 0;
 
 	for (size_t i = 0; i < b->n; i++) {
 		struct flow *f = flow_table_get(d->flows, &b->tuples[i]);
@@ -140,19 +160,20 @@ static void judge(struct batch *b)
 		if (!f || !f->list)
 			continue;
 		if (b->ids[i] == 0 && !is_carried(f) && !switches_keep(d, f)) {
-			if (f->flags & FLOW_CT)
-				b->young[n_ended++] = f->tuple;
+			correct(b, f, 0);
 			flows_end(d, f, "end");
 			continue;
 		}
-		if (b->ids[i] && b->ids[i] != f->binding)
+		if (b->ids[i] && b->ids[i] != f->binding) {
 			flows_move(d, f, b->ids[i], b->now_ms);
+			correct(b, f, mark_of(d, f->binding));
+		}
 		f->checked_s = seconds(b->now_ms);
 		flow_list_append(d->flows, f->binding, f);
 	}
 	/* Best effort: an entry that keeps its mark is told by verify. */
-	(void)!conntrack_unmark(d->ct_request, d->config->numbers.mark_mask, b->young, n_ended,
-				NULL);
+	(void)!conntrack_mark(d->ct_request, d->config->numbers.mark_mask, b->marked, b->marks,
+			      b->n_marked, NULL);
 }
 
 /* Asks for a batch of flows of one list, in the order in which they were asked for last. Returns

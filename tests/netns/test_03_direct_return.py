@@ -148,6 +148,34 @@ def drain_notices(forgotten):
         check(pool.exchange().all_held, "the others are held", pool.result)
 
 
+def elsewhere(lab, d, gone):
+    """Entries of conntrack that still name what is gone, and flows that are listed there."""
+    mark = f"{d.binding(lab.nexthop(gone))['id'] << 24:#x}/0xff000000"
+    return (lab.conntrack("-L", "-p", "tcp", "--mark", mark, check=False).count("dport=80"),
+            sum(f["nexthop"] == lab.nexthop(gone) for f in d.flows()))
+
+
+@case("where they go on when their nexthop dies")
+def moved_by_death():
+    """To conntrack their packets belong to no entry, so it never hears of the new nexthop, and their entries (SYN_SENT) stand for two
+    minutes under the dead one; the pin map says at the next packet where a flow goes."""
+    with direct_return(3) as lab:
+        lab.route(["s1", "s2", "s3"])
+        d = Daemon(lab)
+        pool = TcpPool(lab)
+        need(pool.result().all_held, "200 connections open", pool.result)
+        wait_until(lambda: all(b["health"] == "alive" for b in d.nexthops()), 10, "all nexthops are seen alive")
+        moved = len(pool.on("s2"))
+        equal(elsewhere(lab, d, "s2"), (moved, moved), "those on s2 are listed there, and have its mark")
+        lab.ip("s2", "link set gw down")
+        wait_until(lambda: d.binding(lab.nexthop("s2"))["state"] == "dead", 20, "s2 is dead")
+        equal(elsewhere(lab, d, "s2"), (moved, moved), "no packet has come since: they still are")
+        pool.exchange()
+        wait_until(lambda: elsewhere(lab, d, "s2") == (0, 0), 20, "their next packet takes them elsewhere: neither flowpin nor conntrack says s2", poll=0.2)
+        equal(len(d.flows()), 200, "200 flows are listed")
+        equal(d.try_flowpin("verify").status, 0, "verify is clean")
+
+
 @case("more pins than verify names are gone")
 def crowd_is_gone():
     """One-way flows whose pins ran out are no difference; the first verify has all of them asked for, however many."""
