@@ -136,8 +136,8 @@ struct daemon {
 	bool updates_joined, unmarked_possible, buffer_grown;
 	bool graves; /* flows that ended while conntrack was read are still in the table */
 	uint64_t unmarked_check_ms, unmarked_backoff_ms;
-	uint64_t last_overrun_ms, first_overrun_ms, resync_backoff_ms, last_resync_ms;
-	bool resync_wanted;
+	uint64_t last_overrun_ms, first_overrun_ms;
+	uint64_t resync_backoff_ms, last_resync_ms, resync_took_ms;
 
 	struct dump_job *dump;
 	struct verify_job *verify;

@@ -11,8 +11,9 @@
 #define DATAGRAMS_PER_STEP 16
 #define QUIET_MS	   500	 /* a resync begins this long after the last overrun ... */
 #define PATIENCE_MS	   5000	 /* ... but no later than this after the first */
-#define BACKOFF_MAX_MS	   60000 /* between two resyncs */
-#define BACKOFF_FIRST_MS   1000
+#define BACKOFF_FIRST_MS   1000	 /* between two resyncs; it doubles ... */
+#define BACKOFF_SHARE	   20	 /* ... to so many times what the last one took ... */
+#define BACKOFF_MAX_MS	   60000 /* ... and no further than this */
 #define BACKOFF_PAUSE	   3
 #define SILENT_MAX	   100000
 #define UNMARKED_FIRST_MS  1000
@@ -92,6 +93,7 @@ static void finish(struct daemon *d, struct dump_job *job, bool whole)
 {
 	bool first = job->first, looking = job->looking;
 
+	d->resync_took_ms = clock_now_ms() - job->begin_ms;
 	/* At start nothing was known before. */
 	if (!first || d->graves)
 		sweep(d, whole);
@@ -164,6 +166,25 @@ void flows_dump_cancel(struct daemon *d)
 	d->dump = dump_job_free(d->dump);
 }
 
+/* Overruns in a row mean that reading itself may be too much: leave it more and more time, but not
+ * more than reading costs, since a small table is read in no time and flows are missing meanwhile.
+ * A pause of several such times ends the row: what comes then is a burst of its own. */
+static void back_off(struct daemon *d, uint64_t now_ms)
+{
+	uint64_t most = d->resync_took_ms * BACKOFF_SHARE;
+
+	if (now_ms - d->last_resync_ms > BACKOFF_PAUSE * d->resync_backoff_ms)
+		d->resync_backoff_ms = BACKOFF_FIRST_MS;
+	else
+		d->resync_backoff_ms *= 2;
+	if (d->resync_backoff_ms > most)
+		d->resync_backoff_ms = most;
+	if (d->resync_backoff_ms < BACKOFF_FIRST_MS)
+		d->resync_backoff_ms = BACKOFF_FIRST_MS;
+	if (d->resync_backoff_ms > BACKOFF_MAX_MS)
+		d->resync_backoff_ms = BACKOFF_MAX_MS;
+}
+
 static void on_resync(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct daemon *d = arg;
@@ -177,14 +198,7 @@ static void on_resync(evutil_socket_t fd _unused_, short what _unused_, void *ar
 		event_add(d->ev_resync, &tv);
 		return;
 	}
-	/* Overruns in a row mean that reading itself is too much: leave it more and more time. A
-	 * pause of several such times ends the row: what comes then is a burst of its own. */
-	if (now - d->last_resync_ms > BACKOFF_PAUSE * d->resync_backoff_ms)
-		d->resync_backoff_ms = BACKOFF_FIRST_MS;
-	else
-		d->resync_backoff_ms *= 2;
-	if (d->resync_backoff_ms > BACKOFF_MAX_MS)
-		d->resync_backoff_ms = BACKOFF_MAX_MS;
+	back_off(d, now);
 	d->first_overrun_ms = 0;
 	if (flows_dump_begin(d) < 0)
 		event_add(d->ev_resync, &tv);

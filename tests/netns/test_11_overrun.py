@@ -21,12 +21,12 @@ def marked(lab):
     return len(re.findall(r"\bmark=[1-9]", lab.conntrack("-L", check=False)))
 
 
-def burst(lab, d, held):
+def burst(lab, d, held, flows=BURST, **kwargs):
     """held: flowpind gets no processor meanwhile, as on a host that is busy with the burst itself."""
     if held and d.pid:
         os.kill(d.pid, signal.SIGSTOP)
     try:
-        equal(flood(lab, BURST, "udp", port=9), BURST, f"{BURST} new flows sent")
+        equal(flood(lab, flows, "udp", port=9, **kwargs), flows, f"{flows} new flows sent")
     finally:
         if held and d.pid:
             os.kill(d.pid, signal.SIGCONT)
@@ -77,6 +77,21 @@ def overrun(held):
         check(pool.exchange().all_held, "the 200 connections are held", pool.result)
         check(d.verify_clean(), "verify is still clean")
         equal(d.status()["events"]["resyncs"], after["resyncs"], "and conntrack was not read again for it")
+
+
+@case("one after the other")
+def in_a_row():
+    """How long it waits before it reads conntrack again depends on what reading costs: a small table is read soon, always."""
+    with standard(3) as lab:
+        lab.route(["s1", "s2", "s3"])
+        d = Daemon(lab, SMALL)
+        for server in lab.servers:
+            lab.deaf(server, 9)
+        lab.sysctl("gw", **{"net.netfilter.nf_conntrack_udp_timeout": 300})
+        for n in range(1, 9):
+            burst(lab, d, True, 1000, source=f"12.12.{n}.0")
+            wait_until(lambda: d.status()["flows"]["count"] == 1000 * n, 10, f"every flow is known after overrun {n}")  # pylint: disable=cell-var-from-loop
+        check(d.status()["events"]["resyncs"] >= 8, "by reading conntrack again", lambda: d.status()["events"])
 
 
 main()
