@@ -91,7 +91,7 @@ void agent_down(struct agent *a, enum http_outcome outcome, const char *sentence
 	wait = wait_of(a, outcome);
 	if (a->up || strcmp(a->sentence, sentence) != 0)
 		log_warning("switch %s: %s; next try in %s", a->s->name, sentence,
-			    duration_format(wait / 1000 * 1000, text));
+			    duration_format(wait < 1000 ? wait : wait / 1000 * 1000, text));
 	a->up = false;
 	snprintf(a->sentence, sizeof(a->sentence), "%s", sentence);
 	a->retry_ms = now + wait;
