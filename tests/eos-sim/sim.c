@@ -84,7 +84,8 @@ void sim_reboot(struct sim *sim, long down_ms)
 	sim->table.agent_back_at = sim->down_until;
 	sim->booted_wall_ms = wall_ms() + down_ms;
 	sim->clock_step_ms = 0;
-	if (!sim->knobs.reboot_forwards)
+	sim->dark = !sim->knobs.reboot_forwards;
+	if (sim->dark)
 		dataplane_set_forwarding(sim->dataplane, false);
 	dataplane_sync(sim->dataplane, &sim->table);
 }
@@ -136,7 +137,6 @@ void journal_add(struct sim *sim, uint64_t request, const char *user, const char
 void *sim_clockwork(void *p)
 {
 	struct sim *sim = p;
-	bool was_down = false;
 
 	for (;;) {
 		pthread_mutex_lock(&sim->lock);
@@ -144,11 +144,10 @@ void *sim_clockwork(void *p)
 			pthread_mutex_unlock(&sim->lock);
 			return NULL;
 		}
-		bool down = clock_ms() < sim->down_until;
-
-		if (was_down && !down)
+		if (sim->dark && clock_ms() >= sim->down_until) {
 			dataplane_set_forwarding(sim->dataplane, true);
-		was_down = down;
+			sim->dark = false;
+		}
 		tables_refresh(sim, 200);
 		table_tick(sim, clock_ms());
 		pthread_mutex_unlock(&sim->lock);

@@ -69,6 +69,7 @@ struct sim {
 	/* the box */
 	int64_t booted_wall_ms, clock_step_ms;
 	int64_t down_until;   /* no listener until then */
+	bool dark;	      /* it was restarted, and does not forward yet */
 	char lock_holder[64]; /* configure exclusive by somebody else */
 	struct flow_table_startup {
 		bool shut;

@@ -269,6 +269,15 @@ def test_mirror(sim):
     check(len(got) == 2, "SYN and UDP, when both are wanted", got)
 
 
+def test_reboot(sim):
+    for ms in (0, 1, 300):
+        sim.control("reboot", ms=ms)
+        end = time.monotonic() + 10
+        while probe(socket.AF_INET, 20001) is None and time.monotonic() < end:
+            pass
+        check(probe(socket.AF_INET, 20001) == truth(sim, socket.AF_INET, 20001), f"it forwards again after a restart of {ms} ms")
+
+
 def main():
     servers = None
     try:
@@ -277,7 +286,7 @@ def main():
         with Sim(netns=full("sw"), dataplane=True, http="10.0.0.1:0", knobs={"counter-ms": 200}) as sim:
             set_switch(sim)
             sim.rpc = lambda *cmds, **kw: rpc_from_client(sim, *cmds, **kw)
-            for case in (test_paths, test_tcam, test_priority_and_expiry, test_mirror):
+            for case in (test_paths, test_tcam, test_priority_and_expiry, test_mirror, test_reboot):
                 try:
                     case(sim)
                 except Exception as e:  # pylint: disable=broad-exception-caught
