@@ -17,7 +17,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "netns", "lib")]
 # pylint: disable=wrong-import-position
 import tap
 from events import sequence
-from world import World, own_mounts
+from world import VERIFY_S, World, own_mounts
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 RECORD_MAX = 20
@@ -28,7 +28,7 @@ def duration(text):
 
 
 def step(world, event, rng):
-    """One event, and what must hold after it. Whether it did."""
+    """One event, and what must hold after it: whether it did, how many connections the event broke, how long verify took."""
     world.said = ""
     world.quiet()
     world.remember()
@@ -38,13 +38,15 @@ def step(world, event, rng):
         event.undo(world, rng)
         allowed += event.may_break(world)
     broken, may = world.holds(allowed)
+    began = time.monotonic()
     clean = world.verify()
+    took = time.monotonic() - began
     world.turn_over(rng)
     world.sample()
     ok = tap.check(not broken, f"{event.name}: no connection broke that it could not avoid", lambda: "\n".join(broken[:RECORD_MAX]))
     ok &= tap.check(clean, f"{event.name}: verify is clean", lambda: world.d.try_flowpin("verify"))
     ok &= tap.check(all(d.running() for d in (world.d, world.mirror, world.eapi)), f"{event.name}: every daemon runs")
-    return ok, may
+    return ok, may, took
 
 
 def soak(seconds, seed, flows, short=False, only=""):
@@ -52,20 +54,22 @@ def soak(seconds, seed, flows, short=False, only=""):
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     tap.note(f"SOAK_SEED={seed} SOAK_TIME={seconds:g}s SOAK_FLOWS={flows}" + (f" SOAK_ONLY={only!r}" if only else ""))
     with World(flows, short) as world:
-        begin, done = time.monotonic(), 0
+        begin, done, slow = time.monotonic(), 0, 0
         for n, event, rng in sequence(seed, short):
             if time.monotonic() - begin > seconds:
                 break
             if only and only not in event.name:
                 continue
             at = time.monotonic() - begin
-            ok, may = step(world, event, rng)
+            ok, may, took = step(world, event, rng)
             done += 1
+            slow += took > VERIFY_S
             tap.note(f"{n} +{at:.1f} {event.name}" + (f": {world.said}" if world.said else "") + (f" ({may} connections lost)" if may else "")
-                     + f", {time.monotonic() - begin - at:.1f} s")
+                     + f", {time.monotonic() - begin - at:.1f} s, verify {took:.1f} s")
             if not ok:
                 tap.note(f"repeat it: make soak SOAK_SEED={seed} SOAK_FLOWS={flows}" + (" (short)" if short else ""))
         tap.check(done > 0, f"{done} events")
+        tap.note(f"verify took longer than {VERIFY_S} s to be clean after {slow} of them")
         tap.check(not world.logs.too_often, "no log line was repeated more than once a second", lambda: world.logs.too_often)
         grown = list(world.growth())
         tap.check(not grown, "neither descriptors nor memory grew", lambda: "\n".join(grown))
