@@ -45,7 +45,8 @@ struct lookup *lookup_free(struct lookup *l)
 
 bool lookup_add(struct lookup *l, const struct tuple *t, uint64_t seen_ms)
 {
-	struct ip_addr dst = tuple_dst(t);
+	struct ip_addr dst = tuple_dst(t), src = tuple_src(t);
+	const char *ingress = l->config->ingress_interface, *guess = NULL;
 	struct lookup_flow *f;
 	uint32_t i = 0;
 
@@ -57,7 +58,11 @@ bool lookup_add(struct lookup *l, const struct tuple *t, uint64_t seen_ms)
 		l->dst[l->n_dst++].addr = dst;
 	f = &l->flow[l->n++];
 	*f = (struct lookup_flow){ .tuple = *t, .seen_ms = seen_ms, .dst = i };
-	snprintf(f->ingress, sizeof(f->ingress), "%s", l->config->ingress_interface);
+	/* In text a path costs a request of its own: not for a guess. */
+	if (!ingress[0] && !l->by_text)
+		guess = ingress_guess(&l->watch->ingress, &src);
+	f->guessed = guess != NULL;
+	snprintf(f->ingress, sizeof(f->ingress), "%s", guess ? guess : ingress);
 	return true;
 }
 
@@ -149,7 +154,7 @@ static bool wants_path(const struct lookup *l, const struct lookup_flow *f)
 
 static bool wants_source(const struct lookup *l, const struct lookup_flow *f)
 {
-	return wants_path(l, f) && !f->ingress[0];
+	return wants_path(l, f) && (!f->ingress[0] || f->guessed);
 }
 
 /* Whether the way back to the other one's source is what this flow waits for, too. */
@@ -206,8 +211,10 @@ static size_t add_paths(struct lookup *l, struct commands *c)
  * answer. */
 static void next_in_one(struct lookup *l, struct commands *c, const bool *wanted)
 {
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < l->n; i++) {
 		l->flow[i].path[0] = '\0';
+		l->flow[i].misled = false;
+	}
 	add_routes(l, c, LOOKUP_BEFORE, wanted);
 	add_sources(l, c);
 	if (add_paths(l, c) > 0)
@@ -263,34 +270,6 @@ bool lookup_next(struct lookup *l, struct commands *c, bool *ret_text)
 	return true;
 }
 
-int lookup_map(const struct vias *r, const struct topology *t, const char *interface,
-	       struct ip_addr *ret_nexthop)
-{
-	const struct port *port = topology_port(t, interface);
-	const struct ip_addr *found = NULL;
-
-	for (size_t i = 0; i < r->n; i++) {
-		const struct via *v = &r->via[i];
-		const struct neighbour *n = v->addr.family ? topology_neighbour(t, &v->addr) : NULL;
-		const char *place = n ? topology_place(t, n) : NULL;
-		bool match = strcmp(v->interface, interface) == 0 ||
-			     (place && strcmp(place, interface) == 0);
-
-		if (port && port->channel[0])
-			match |= strcmp(v->interface, port->channel) == 0 ||
-				 (place && strcmp(place, port->channel) == 0);
-		if (!match || v->addr.family == 0)
-			continue;
-		if (found && !ip_addr_equal(found, &v->addr))
-			return -ENOTUNIQ;
-		found = &v->addr;
-	}
-	if (!found)
-		return -ENOENT;
-	*ret_nexthop = *found;
-	return 0;
-}
-
 /* Whether the route that was read now is the one of the time when the flow was seen. */
 static bool is_of_then(const struct lookup *l, struct lookup_flow *f)
 {
@@ -334,7 +313,7 @@ static void settle_flow(struct lookup *l, struct lookup_flow *f)
 	else if (!f->path[0] || !d->has_after)
 		return;
 	else {
-		r = lookup_map(&d->before, l->topology, f->path, &f->nexthop);
+		r = topology_route_nexthop(l->topology, &d->before, f->path, &f->nexthop);
 		if (r == -ENOTUNIQ)
 			uncertain(f, "several nexthops are behind %s", f->path);
 		else if (r < 0)
@@ -352,16 +331,22 @@ static void take_source(struct lookup_flow *f, const struct vias *r)
 				  "several interfaces lead to its source: set ingress-interface");
 	if (r->n == 0 || r->via[0].interface[0] == '\0')
 		uncertain(f, "the switch names no interface to its source: set ingress-interface");
-	else if (!f->done)
-		snprintf(f->ingress, sizeof(f->ingress), "%s", r->via[0].interface);
+	if (f->done)
+		return;
+	f->misled = f->guessed && strcmp(f->ingress, r->via[0].interface) != 0;
+	f->guessed = false;
+	snprintf(f->ingress, sizeof(f->ingress), "%s", r->via[0].interface);
 }
 
 static void read_source(struct lookup *l, const struct lookup_flow *of, struct json_object *model)
 {
 	struct ip_addr src = tuple_src(&of->tuple);
+	struct ip_prefix network;
 	struct vias r = { 0 };
-	int x = route_read(model, l->config->vrf, &src, &r);
+	int x = route_read(model, l->config->vrf, &src, &network, &r);
 
+	if (x == 0 && r.n == 1 && r.via[0].interface[0])
+		ingress_note(&l->watch->ingress, &network, r.via[0].interface);
 	for (size_t i = 0; i < l->n; i++) {
 		struct lookup_flow *f = &l->flow[i];
 
@@ -378,8 +363,11 @@ static void read_source(struct lookup *l, const struct lookup_flow *of, struct j
 
 static void read_path(struct lookup *l, struct lookup_flow *f, struct json_object *model)
 {
-	int r = path_read(l->config, model, f->path);
+	int r;
 
+	if (f->misled)
+		return;
+	r = path_read(l->config, model, f->path);
 	if (r == 0) {
 		l->failures = 0;
 		return;
@@ -392,7 +380,7 @@ static void read_route(struct lookup *l, struct lookup_dst *d, bool after,
 		       struct json_object *model, uint64_t now_ms)
 {
 	struct vias *r = after ? &d->after : &d->before;
-	int x = route_read(model, l->config->vrf, &d->addr, r);
+	int x = route_read(model, l->config->vrf, &d->addr, NULL, r);
 
 	if (x == 0 || x == -ENOENT) {
 		*(after ? &d->has_after : &d->has_before) = true;
@@ -446,6 +434,8 @@ static void command_failed(struct lookup *l, const struct lookup_command *c, int
 			forget_routes(l);
 			break;
 		}
+		if (l->flow[c->index].misled)
+			break;
 		uncertain(&l->flow[c->index], "the switch cannot tell which nexthop it chose: %s",
 			  message);
 		/* One flow may be odd. When every one is, the switch does not know the command. */

@@ -23,6 +23,8 @@ struct lookup_flow {
 	char why[112];
 	bool again; /* the switch could not be asked */
 	char ingress[INTERFACE_NAME], path[INTERFACE_NAME];
+	bool guessed; /* ingress: the route back has not said so yet */
+	bool misled;  /* it said otherwise: the path that was asked for is another packet's */
 };
 
 struct lookup_dst {
@@ -56,7 +58,7 @@ struct lookup {
 };
 
 /* `watch` and `topology` are borrowed and may change between the calls; routes that are read are
- * noted in `watch`. */
+ * noted in `watch`, and so is where flows came in. */
 int lookup_new(const struct switch_config *config, struct watch *watch,
 	       const struct topology *topology, int64_t question,
 	       struct lookup **ret_lookup) _must_check_;
@@ -73,8 +75,3 @@ void lookup_answer(struct lookup *l, const struct rpc_answer *a, uint64_t now_ms
 void lookup_break(struct lookup *l, const char *why);
 /* There is no answer: whatever is open stays uncertain. */
 void lookup_fail(struct lookup *l, const char *why);
-
-/* The one nexthop of a route that is behind this interface. 0; -ENOENT: none; -ENOTUNIQ: several.
- */
-int lookup_map(const struct vias *r, const struct topology *t, const char *interface,
-	       struct ip_addr *ret_nexthop) _must_check_;

@@ -82,9 +82,10 @@ const struct neighbour *topology_neighbour_by_mac(const struct topology *t, uint
 bool routes_each(struct json_object *model, const char *vrf,
 		 void (*fn)(const struct ip_prefix *p, struct json_object *route, void *arg),
 		 void *arg);
-/* The most specific route of the model that holds `dst`. 0; -ENOENT: none; -EBADMSG; -ENOMEM. */
+/* The most specific route of the model that holds `dst`, and its prefix (NULL: nobody asks). 0;
+ * -ENOENT: none; -EBADMSG; -ENOMEM. */
 int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst,
-	       struct vias *ret_route) _must_check_;
+	       struct ip_prefix *ret_prefix, struct vias *ret_route) _must_check_;
 /* The nexthops of one route of routes_each(). */
 int route_read_vias(struct json_object *route, struct vias *ret_route) _must_check_;
 /* The order of struct vias, for qsort(). 0: the same nexthop with the same weight. */
@@ -93,3 +94,7 @@ bool vias_equal(const struct vias *a, const struct vias *b);
 /* *ret_copy has what it held cleared. False, and as it was: no memory. */
 bool vias_copy(const struct vias *r, struct vias *ret_copy);
 void vias_clear(struct vias *r);
+/* The one nexthop of a route that is behind this interface, by its own name or as a member of a
+ * port-channel. 0; -ENOENT: none; -ENOTUNIQ: several. */
+int topology_route_nexthop(const struct topology *t, const struct vias *r, const char *interface,
+			   struct ip_addr *ret_nexthop) _must_check_;

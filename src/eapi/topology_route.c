@@ -72,27 +72,31 @@ int route_read_vias(struct json_object *route, struct vias *ret_route)
 struct best {
 	const struct ip_addr *dst;
 	struct json_object *route;
-	int len;
+	struct ip_prefix prefix;
 };
 
 static void pick(const struct ip_prefix *p, struct json_object *route, void *arg)
 {
 	struct best *b = arg;
 
-	if (ip_prefix_contains_addr(p, b->dst) && (int)p->len > b->len) {
-		b->len = p->len;
+	if (ip_prefix_contains_addr(p, b->dst) && (!b->route || p->len > b->prefix.len)) {
+		b->prefix = *p;
 		b->route = route;
 	}
 }
 
 int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst,
-	       struct vias *ret_route)
+	       struct ip_prefix *ret_prefix, struct vias *ret_route)
 {
-	struct best b = { .dst = dst, .len = -1 };
+	struct best b = { .dst = dst };
+	int r;
 
 	if (!routes_each(model, vrf, pick, &b))
 		return -EBADMSG;
-	return b.route ? route_read_vias(b.route, ret_route) : -ENOENT;
+	r = b.route ? route_read_vias(b.route, ret_route) : -ENOENT;
+	if (r == 0 && ret_prefix)
+		*ret_prefix = b.prefix;
+	return r;
 }
 
 bool vias_equal(const struct vias *a, const struct vias *b)
@@ -122,4 +126,32 @@ void vias_clear(struct vias *r)
 {
 	free(r->via);
 	*r = (struct vias){ 0 };
+}
+
+int topology_route_nexthop(const struct topology *t, const struct vias *r, const char *interface,
+			   struct ip_addr *ret_nexthop)
+{
+	const struct port *port = topology_port(t, interface);
+	const struct ip_addr *found = NULL;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct via *v = &r->via[i];
+		const struct neighbour *n = v->addr.family ? topology_neighbour(t, &v->addr) : NULL;
+		const char *place = n ? topology_place(t, n) : NULL;
+		bool match = strcmp(v->interface, interface) == 0 ||
+			     (place && strcmp(place, interface) == 0);
+
+		if (port && port->channel[0])
+			match |= strcmp(v->interface, port->channel) == 0 ||
+				 (place && strcmp(place, port->channel) == 0);
+		if (!match || v->addr.family == 0)
+			continue;
+		if (found && !ip_addr_equal(found, &v->addr))
+			return -ENOTUNIQ;
+		found = &v->addr;
+	}
+	if (!found)
+		return -ENOENT;
+	*ret_nexthop = *found;
+	return 0;
 }

@@ -242,7 +242,7 @@ bool watch_read(struct watched *w, const char *vrf, struct json_object *model, u
 	struct vias new = { 0 };
 
 	if (is_host(&w->prefix)) {
-		int r = route_read(model, vrf, &w->prefix.addr, &new);
+		int r = route_read(model, vrf, &w->prefix.addr, NULL, &new);
 
 		if (r == 0 || r == -ENOENT)
 			take_host(w, &new, now_ms);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/service.h"
+#include "eapi/ingress.h"
 #include "eapi/topology.h"
 
 /* The routes of the services' prefixes in a switch, and the nexthops that matter there, followed
@@ -68,6 +69,7 @@ struct watch {
 	size_t n_services;
 	struct watched_nexthop *nexthop;
 	size_t n_nexthops, cap_nexthops;
+	struct ingress ingress;
 };
 
 /* Follows the prefixes of all services, which are borrowed. -ENOMEM. */

@@ -31,7 +31,7 @@ static void read_routes(const struct switch_config *s, struct json_object *model
 		struct vias vias = { 0 };
 
 		FUZZ_CHECK(ip_addr_parse(texts[i], &dst) == 0);
-		if (route_read(model, s->vrf, &dst, &vias) == 0)
+		if (route_read(model, s->vrf, &dst, NULL, &vias) == 0)
 			vias_clear(&vias);
 	}
 }

@@ -20,102 +20,6 @@
 	"32\":{\"vias\":[" vias "]}}}}}"
 #define PATH(name) "{\"outputIntf\":\"" name "\"}"
 
-static void test_names(void **state _unused_)
-{
-	static const char *const rows[][2] = {
-		{ "Et43", "Ethernet43" },
-		{ "ethernet3/1", "Ethernet3/1" },
-		{ "Po1", "Port-Channel1" },
-		{ "Vl10", "Vlan10" },
-		{ "port-channel7", "Port-Channel7" },
-		{ "Management1", "Management1" },
-		{ "x\n1", "x?1" },
-		{ "E1", "E1" },
-		{ "Etx", "Etx" },
-		{ "", "" },
-	};
-	char buf[INTERFACE_NAME];
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		assert_string_equal(interface_normalize(rows[i][0], buf), rows[i][1]);
-	assert_int_equal(interface_vlan("Vlan10"), 10);
-	assert_int_equal(interface_vlan("Vlan5000"), 0);
-	assert_int_equal(interface_vlan("Ethernet10"), 0);
-}
-
-static void read_surroundings(struct topology *t)
-{
-	_cleanup_(eapi_json_putp) struct json_object *arp = eapi_json(
-		"{\"ipV4Neighbors\":[{\"address\":\"" A
-		"\",\"hwAddress\":\"0000.0000.0003\",\"interface\":\"Vlan10\",\"age\":0},"
-		"{\"address\":\"" B
-		"\",\"hwAddress\":\"00:00:00:00:00:04\",\"interface\":\"Vlan10, Ethernet11\"},"
-		"{\"address\":\"5.5.5.5\",\"hwAddress\":\"0000.0000.0005\",\"interface\":\"Vlan10, "
-		"not learned\"},"
-		"{\"address\":\"bad\",\"hwAddress\":\"0000.0000.0005\",\"interface\":\"Vlan10\"},7]"
-		"}");
-	_cleanup_(eapi_json_putp) struct json_object *macs =
-		eapi_json("{\"unicastTable\":{\"tableEntries\":[{\"macAddress\":\"00:00:00:00:00:"
-			  "03\",\"vlanId\":\"10\",\"interface\":\"Port-Channel1\"},"
-			  "{\"macAddress\":\"00:00:00:00:00:03\",\"vlanId\":11,\"interface\":"
-			  "\"Ethernet9\"}]}}");
-	_cleanup_(eapi_json_putp) struct json_object *ports =
-		eapi_json("{\"interfaceStatuses\":{\"Ethernet10\":{\"linkStatus\":\"connected\","
-			  "\"vlanInformation\":{\"vlanExplanation\":\"in Po1\"}},"
-			  "\"Ethernet11\":{\"linkStatus\":\"notconnect\"},\"Port-Channel1\":{"
-			  "\"linkStatus\":\"connected\"}}}");
-
-	assert_true(topology_read_neighbours(t, AF_INET, arp));
-	assert_true(topology_read_macs(t, macs));
-	assert_true(topology_read_ports(t, ports));
-}
-
-static void test_topology(void **state _unused_)
-{
-	struct topology t = { 0 };
-	struct ip_addr a = eapi_addr(A), b = eapi_addr(B), c = eapi_addr("5.5.5.5"),
-		       unknown = eapi_addr("9.9.9.9");
-	_cleanup_(eapi_json_putp) struct json_object *empty =
-		eapi_json("{\"vrfs\":{\"default\":{\"ipV4Neighbors\":[]}}}");
-	_cleanup_(eapi_json_putp) struct json_object *other = eapi_json("{\"x\":1}");
-
-	read_surroundings(&t);
-	assert_string_equal(topology_place(&t, topology_neighbour(&t, &a)), "Port-Channel1");
-	assert_string_equal(topology_place(&t, topology_neighbour(&t, &b)), "Ethernet11");
-	assert_null(topology_place(&t, topology_neighbour(&t, &c)));
-	assert_null(topology_neighbour(&t, &unknown));
-	assert_string_equal(topology_port(&t, "Ethernet10")->channel, "Port-Channel1");
-	assert_ptr_equal(
-		topology_neighbour_by_mac(&t, AF_INET, "00:00:00:00:00:03", "Port-Channel1"),
-		topology_neighbour(&t, &a));
-	assert_null(topology_neighbour_by_mac(&t, AF_INET, "00:00:00:00:00:03", "Ethernet9"));
-	assert_false(topology_read_neighbours(&t, AF_INET, other));
-	assert_false(topology_read_macs(&t, other) || topology_read_ports(&t, other));
-	assert_non_null(topology_neighbour(&t, &a));
-	assert_true(topology_read_neighbours(&t, AF_INET, empty));
-	assert_null(topology_neighbour(&t, &a));
-	topology_clear(&t);
-}
-
-static void test_map(void **state _unused_)
-{
-	struct via vias[] = { { eapi_addr(A), "Vlan10", 0 }, { eapi_addr(B), "Vlan10", 0 } };
-	struct vias r = { vias, 2 };
-	struct topology t = { 0 };
-	struct ip_addr a = eapi_addr(A), b = eapi_addr(B), found;
-
-	read_surroundings(&t);
-	assert_int_equal(lookup_map(&r, &t, "Vlan10", &found), -ENOTUNIQ);
-	assert_int_equal(lookup_map(&r, &t, "Ethernet11", &found), 0);
-	assert_true(ip_addr_equal(&found, &b));
-	assert_int_equal(lookup_map(&r, &t, "Ethernet10", &found),
-			 0); /* a member of the port-channel */
-	assert_true(ip_addr_equal(&found, &a));
-	assert_int_equal(lookup_map(&r, &t, "Port-Channel1", &found), 0);
-	assert_int_equal(lookup_map(&r, &t, "Ethernet12", &found), -ENOENT);
-	topology_clear(&t);
-}
-
 struct world {
 	struct config *config;
 	struct watch watch;
@@ -124,6 +28,16 @@ struct world {
 	struct commands c;
 	uint64_t now; /* of answers: after the flows were seen, at 5000 */
 };
+
+static void add_flows(struct world *w)
+{
+	for (uint16_t i = 0; i < 3; i++) {
+		struct tuple t =
+			eapi_tuple("12.12.12.1", (uint16_t)(30000 + i), "1.1.1.1", 80, IPPROTO_TCP);
+
+		assert_true(lookup_add(w->l, &t, 5000));
+	}
+}
 
 static void setup(struct world *w, const char *more, const char *known, uint64_t now)
 {
@@ -135,12 +49,7 @@ static void setup(struct world *w, const char *more, const char *known, uint64_t
 		assert_true(watch_read(&w->watch.list[0], "default", o, now));
 	}
 	assert_int_equal(lookup_new(w->config->switches, &w->watch, &w->topology, 7, &w->l), 0);
-	for (uint16_t i = 0; i < 3; i++) {
-		struct tuple t =
-			eapi_tuple("12.12.12.1", (uint16_t)(30000 + i), "1.1.1.1", 80, IPPROTO_TCP);
-
-		assert_true(lookup_add(w->l, &t, 5000));
-	}
+	add_flows(w);
 }
 
 static void teardown(struct world *w)
@@ -328,6 +237,7 @@ static void test_ingress(void **state _unused_)
 		eapi_tuple("13.0.0.2", 30004, "1.1.1.1", 80, IPPROTO_TCP),
 		eapi_tuple("13.0.0.3", 30005, "1.1.1.1", 80, IPPROTO_TCP),
 	};
+	struct ip_addr near = eapi_addr("12.12.12.77"), far = eapi_addr("13.0.0.3");
 	struct world w;
 	char text[SWITCH_LINE] = "";
 	bool is_text;
@@ -354,6 +264,98 @@ static void test_ingress(void **state _unused_)
 		assert_non_null(strstr(text, "ingress-interface Ethernet7 "));
 	}
 	assert_int_equal(w.c.n, 6);
+	/* What one interface leads back to is remembered. */
+	assert_string_equal(ingress_guess(&w.watch.ingress, &near), "Ethernet7");
+	assert_null(ingress_guess(&w.watch.ingress, &far));
+	teardown(&w);
+}
+
+#define BACK(vias) "{\"routes\":{\"12.12.12.0/24\":{\"vias\":[" vias "]}}}"
+#define ET(n)	   "{\"interface\":\"Et" n "\"}"
+
+/* As without ingress-interface, where an earlier question found the sources behind Ethernet7. */
+static void setup_guess(struct world *w)
+{
+	struct ip_prefix network = { eapi_addr("12.12.12.0"), 24 };
+
+	setup(w, "", ROUTE(VIAS_BOTH), 1000);
+	w->config->switches->ingress_interface[0] = '\0';
+	ingress_note(&w->watch.ingress, &network, "Ethernet7");
+	w->l->n = 0;
+	add_flows(w);
+}
+
+static const char *const guessed[] = { "enable",
+				       "show ip route 1.1.1.1",
+				       "show ip route 12.12.12.1",
+				       "ingress-interface Ethernet7 ",
+				       "30001",
+				       "30002",
+				       "show ip route 1.1.1.1" };
+
+/* Where flows come in is asked for together with their paths, once it may be guessed. */
+static void test_guess(void **state _unused_)
+{
+	struct world w;
+	bool text;
+
+	setup_guess(&w);
+	ask(&w, false, guessed, ARRAY_SIZE(guessed));
+	answer(&w, RPC_OK, 0, 0,
+	       "[{}," ROUTE(VIAS_BOTH) "," BACK(ET("7")) "," PATH("Ethernet43") "," PATH(
+		       "Et42") "," PATH("Ethernet43") "," ROUTE(VIAS_BOTH) "]");
+	expect(&w, 0, B, "");
+	expect(&w, 1, A, "");
+	expect(&w, 2, B, "");
+	assert_false(lookup_next(w.l, &w.c, &text));
+	teardown(&w);
+}
+
+/* A path from elsewhere is another packet's, were it an answer or a refusal: it is asked for again.
+ */
+static void test_wrong_guess(void **state _unused_)
+{
+	static const char *const again[] = {
+		"enable", "show ip route 1.1.1.1", "ingress-interface Ethernet8 ", "30001",
+		"30002",  "show ip route 1.1.1.1"
+	};
+	struct world w;
+
+	for (int refused = 0; refused < 2; refused++) {
+		setup_guess(&w);
+		ask(&w, false, guessed, ARRAY_SIZE(guessed));
+		if (refused)
+			answer(&w, RPC_FAILED, 3, 1000,
+			       "[{}," ROUTE(VIAS_BOTH) "," BACK(ET("8")) ",{\"errors\":[]}]");
+		else
+			answer(&w, RPC_OK, 0, 0,
+			       "[{}," ROUTE(VIAS_BOTH) "," BACK(ET("8")) "," PATH("Ethernet42") "," PATH(
+				       "Ethernet42") "," PATH("x") "," ROUTE(VIAS_BOTH) "]");
+		for (size_t i = 0; i < 3; i++)
+			assert_false(w.l->flow[i].done);
+		ask(&w, false, again, ARRAY_SIZE(again));
+		answer(&w, RPC_OK, 0, 0,
+		       "[{}," ROUTE(VIAS_BOTH) "," PATH("Ethernet43") "," PATH("Et42") "," PATH(
+			       "Ethernet43") "," ROUTE(VIAS_BOTH) "]");
+		expect(&w, 0, B, "");
+		expect(&w, 1, A, "");
+		expect(&w, 2, B, "");
+		teardown(&w);
+	}
+}
+
+/* Several interfaces may lead back by now. */
+static void test_guess_is_no_proof(void **state _unused_)
+{
+	struct world w;
+
+	setup_guess(&w);
+	ask(&w, false, guessed, ARRAY_SIZE(guessed));
+	answer(&w, RPC_OK, 0, 0,
+	       "[{}," ROUTE(VIAS_BOTH) "," BACK(ET("7") "," ET("8")) "," PATH("Ethernet43") "," PATH(
+		       "Et42") "," PATH("Ethernet43") "," ROUTE(VIAS_BOTH) "]");
+	for (size_t i = 0; i < 3; i++)
+		expect(&w, i, "", "several interfaces lead");
 	teardown(&w);
 }
 
@@ -396,50 +398,6 @@ static void test_bounded(void **state _unused_)
 	teardown(&w);
 }
 
-static bool alive(const struct watch *w, const char *address)
-{
-	struct ip_addr a = eapi_addr(address);
-
-	for (size_t i = 0; i < w->n_nexthops; i++)
-		if (ip_addr_equal(&w->nexthop[i].addr, &a))
-			return w->nexthop[i].alive;
-	fail_msg("%s is not told", address);
-	return false;
-}
-
-static void test_alive(void **state _unused_)
-{
-	struct ip_addr a = eapi_addr(A), other = eapi_addr("5.5.5.5");
-	struct world w;
-
-	setup(&w, "", ROUTE(VIAS_BOTH), 1000);
-	watch_nexthops_begin(&w.watch);
-	watch_nexthops_end(&w.watch, &w.topology);
-	assert_true(alive(&w.watch, A) &&
-		    alive(&w.watch, B)); /* nothing was read: nothing is known */
-	read_surroundings(&w.topology);
-	watch_nexthops_begin(&w.watch);
-	watch_nexthops_add(&w.watch, &other);
-	watch_nexthops_end(&w.watch, &w.topology);
-	assert_true(alive(&w.watch, A));
-	assert_false(alive(&w.watch, B));	 /* its port is down */
-	assert_true(alive(&w.watch, "5.5.5.5")); /* nobody knows its port */
-	assert_true(watch_names(&w.watch, 0, &a));
-	assert_false(watch_names(&w.watch, 0, &other));
-	{
-		_cleanup_(eapi_json_putp) struct json_object *none =
-			eapi_json("{\"ipV4Neighbors\":[]}");
-
-		assert_true(topology_read_neighbours(&w.topology, AF_INET, none));
-	}
-	watch_nexthops_begin(&w.watch);
-	watch_nexthops_end(&w.watch, &w.topology);
-	assert_int_equal(w.watch.n_nexthops, 2);
-	assert_false(alive(&w.watch, A));
-	topology_clear(&w.topology);
-	teardown(&w);
-}
-
 static void test_broken(void **state _unused_)
 {
 	struct world w;
@@ -458,12 +416,17 @@ static void test_broken(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	cmocka_unit_test(test_topology),
-		cmocka_unit_test(test_map),	cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_single),	cmocka_unit_test(test_route_changes),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_text),
-		cmocka_unit_test(test_ingress), cmocka_unit_test(test_ingress_refused),
-		cmocka_unit_test(test_bounded), cmocka_unit_test(test_alive),
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_single),
+		cmocka_unit_test(test_route_changes),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_ingress),
+		cmocka_unit_test(test_ingress_refused),
+		cmocka_unit_test(test_guess),
+		cmocka_unit_test(test_wrong_guess),
+		cmocka_unit_test(test_guess_is_no_proof),
+		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_broken),
 	};
 

@@ -243,7 +243,7 @@ static void test_wide_prefix(void **state _unused_)
 	assert_true(watch_read(&w, "red", o, 6)); /* no such VRF: no routes */
 	assert_int_equal(w.route.n, 0);
 	vias_clear(&w.route);
-	assert_int_equal(route_read(o, "default", &inside, &r), 0);
+	assert_int_equal(route_read(o, "default", &inside, NULL, &r), 0);
 	assert_int_equal(r.n, 1);
 	vias_clear(&r);
 }
