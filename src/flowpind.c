@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "daemon/daemon.h"
+#include "daemon/oneshot.h"
 #include "flowpin/flowpin.h"
 
 int main(int argc, char **argv)

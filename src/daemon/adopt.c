@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/sync.h"
+
 #include <errno.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/daemon.h"
+#include "daemon/liveness.h"
+#include "daemon/netstate.h"
+#include "pin/policy.h"
+#include "pin/ruleset.h"
 
 /* What an earlier run left in the kernel, taken over: the chains of the table name the bindings,
  * their routing tables tell interface and MTU. */

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/carried.h"
+
 #include <sys/socket.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/daemon.h"
+#include "daemon/flows.h"
+#include "daemon/liveness.h"
+#include "daemon/netstate.h"
 
 /* Marks that came with another gateway's conntrack entries. The configuration says which nexthop
  * has the number; that no route here names it (any more) must not cost it its flows. */

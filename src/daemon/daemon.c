@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/daemon.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
@@ -6,9 +8,27 @@
 #include <sys/random.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/daemon.h"
+#include "base/notify.h"
+#include "control/server.h"
+#include "core/override.h"
+#include "core/rib.h"
+#include "daemon/drain.h"
+#include "daemon/flows.h"
+#include "daemon/hostcheck.h"
+#include "daemon/instance.h"
+#include "daemon/intent.h"
+#include "daemon/liveness.h"
+#include "daemon/methods.h"
+#include "daemon/netstate.h"
+#include "daemon/reload.h"
+#include "daemon/retire.h"
+#include "daemon/routes.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
+#include "daemon/witness.h"
 #include "flowpin/flowpin.h"
+#include "pin/policy.h"
+#include "pin/ruleset.h"
 
 #define TICK_MS		      250
 #define HOSTCHECK_EVERY_TICKS 40

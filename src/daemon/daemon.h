@@ -2,23 +2,19 @@
 #pragma once
 
 #include <event2/event.h>
-#include <limits.h>
-#include <json-c/json.h>
 #include "base/log.h"
-#include "base/notify.h"
 #include "config/config.h"
-#include "control/server.h"
 #include "core/flow.h"
-#include "core/override.h"
 #include "core/registry.h"
-#include "core/rib.h"
-#include "netlink/ct.h"
-#include "netlink/rt.h"
-#include "pin/policy.h"
-#include "pin/ruleset.h"
+#include "netlink/nl.h"
+#include "netlink/route.h"
 
-/* flowpind's wiring: one struct that owns everything, and one file per job that it does with it.
- * Everything runs on one event loop; a job never waits for anything but the kernel. */
+/* flowpind's wiring: one struct that owns everything, and one file for each job that it does with
+ * it. Everything runs on one event loop: a job never waits for anything but the kernel, and for the
+ * disk where its header says so.
+ *
+ * The header of a job has the name of its file. What does not fit into one file goes into others
+ * with that name in front: flows_dump.c is in flows.h, switch_life.c in switches.h. */
 
 /* Event priorities: what is asked for goes before what is streamed. */
 enum { PRIORITY_SIGNAL, PRIORITY_WORK, PRIORITY_STREAM, PRIORITY_COUNT };
@@ -27,12 +23,6 @@ struct daemon_options {
 	const char *config_path;
 	const char *socket_path;
 	bool no_owner; /* for tests: as on a kernel without table ownership */
-};
-
-/* Flags of struct flow that only the daemon uses, above those of core/flow.h. */
-enum {
-	FLOW_GRAVE =
-		1 << 7, /* ended while a dump runs: an older dump message must not bring it back */
 };
 
 struct link_cache {
@@ -95,11 +85,16 @@ struct stats {
 	uint32_t receive_buffer;
 };
 
-struct dump_job; /* a conntrack dump in steps (flows_dump.c) */
-struct verify_job;
-struct waiter;
-struct subscriber;
-struct switches; /* switches.h */
+struct control_server;
+struct override;
+struct policy;
+struct rib;
+struct ruleset;
+struct dump_job;   /* a conntrack dump in steps (flows_dump.c) */
+struct verify_job; /* verify.c */
+struct waiter;	   /* drain.c */
+struct subscriber; /* events.c */
+struct switches;   /* switches.h */
 
 struct daemon {
 	struct daemon_options options;
@@ -165,202 +160,48 @@ struct daemon {
 	struct event *ev_signals[3];
 };
 
+/* Marks are in host order; an id stands in the bits of mark-mask, this far from bit 0. */
 static inline unsigned mark_shift(const struct daemon *d)
 {
 	return (unsigned)__builtin_ctz(d->config->numbers.mark_mask);
 }
 
+/* The mark of a binding, without bits of others. */
 static inline uint32_t mark_of(const struct daemon *d, uint8_t id)
 {
 	return (uint32_t)id << mark_shift(d);
 }
 
+/* The id in any mark; 0: it is none of ours. */
 static inline uint8_t id_of(const struct daemon *d, uint32_t mark)
 {
 	return (uint8_t)((mark & d->config->numbers.mark_mask) >> mark_shift(d));
 }
 
-/* daemon.c: builds everything in order, runs the loop, takes everything down in reverse order.
- * Returns an exit code. */
+/* Runs flowpind until a signal or daemon_quit() ends it; pins stay in the kernel. Takes `config`
+ * over, also on failure, and borrows the texts of `options`. Returns the exit code: that of
+ * daemon_quit(), FLOWPIN_EXIT_OK after a signal, FLOWPIN_EXIT_FAILED, which is logged, when it
+ * could not start. SIGTERM, SIGINT and SIGHUP are blocked afterwards. */
 int daemon_run(const struct daemon_options *options, struct config *config);
-struct registry_limits daemon_limits(const struct config *c);
-struct source_share_prefixes daemon_source_prefixes(const struct config *c);
-void daemon_lost_pins_look(struct daemon *d); /* logs once when the pin map is full */
-/* Ends the loop with this exit code. */
-/* The group of admin-group. -ENOENT: there is no such group. */
-int daemon_admin_group(const struct config *config, bool *ret_has, gid_t *ret_group, struct err *e);
+
+/* Ends the loop in 50 ms, so that the last replies leave before. daemon_run() returns exit_code
+ * then, that of the last call where there are several. */
 void daemon_quit(struct daemon *d, int exit_code);
-/* What happens once conntrack has been read for the first time: nexthops get ids, the kernel is
- * brought in line, READY. */
+
+/* Conntrack has been read for the first time, or as far as it could be: nexthops get ids, the
+ * kernel is brought in line, READY. Once. Waits for the kernel, and as intent_apply() does. */
 void daemon_conntrack_known(struct daemon *d);
 
-/* oneshot.c: --relax and --teardown, without a daemon. `config` may be NULL. Exit code. */
-int oneshot_remove(const struct config *config, bool overrides_only);
-/* Takes our bits off every conntrack entry that carries them. 0, or negative errno. */
-int oneshot_clear_marks(struct nl *nl, uint32_t mask, struct err *e);
+/* What the registry takes from the configuration. */
+struct registry_limits daemon_limits(const struct config *c);
+/* What one source network is, by the configuration. */
+struct source_share_prefixes daemon_source_prefixes(const struct config *c);
 
-/* instance.c: one flowpind per network namespace. -EADDRINUSE when there is one. The descriptor
- * holds the claim. */
-int instance_claim(int *ret_fd);
+/* The group of admin-group; without one *ret_has is false and *ret_group 0. -ENOENT, with a
+ * sentence: no such group is found. Blocks on the group database. */
+int daemon_admin_group(const struct config *config, bool *ret_has, gid_t *ret_group,
+		       struct err *e) _must_check_;
 
-/* netstate.c: what rtnetlink says of links, addresses, rules and neighbours, kept as small arrays.
- */
-int netstate_apply(struct daemon *d,
-		   const struct nlmsghdr *nlh); /* 1 when a cache changed in a way that matters */
-const struct link *netstate_link(const struct daemon *d, uint32_t ifindex);
-const struct link *netstate_link_by_name(const struct daemon *d, const char *name);
-const struct neighbour *netstate_neighbour(const struct daemon *d, uint32_t ifindex,
-					   const struct ip_addr *addr);
-void netstate_rules_derive(struct daemon *d); /* which tables forward */
-bool netstate_table_forwards(const struct daemon *d, uint32_t table);
-void netstate_free(struct daemon *d);
-
-/* routes.c: routes and nexthop objects into the rib, the rib's members into the registry. */
-int routes_open(struct daemon *d, struct err *e);
-int routes_dump(
-	struct daemon *d,
-	struct err *e); /* everything anew: links, addresses, rules, neighbours, objects, routes */
-void routes_redump_soon(struct daemon *d);
-void members_apply(struct daemon *d, bool all);
-
-/* carried.c: ids fixed by configuration whose marks stand in conntrack before a route names them.
- */
-void carried_adopt(struct daemon *d);
-void carried_count(struct daemon *d, uint8_t id); /* a binding was made: the flows that it has */
-
-/* liveness.c: probes, and what the neighbour table answers. */
-int liveness_open(struct daemon *d, struct err *e);
-void liveness_neighbour(struct daemon *d, const struct neighbour *n, bool gone);
-void liveness_link(struct daemon *d, const struct link *l);
-void liveness_new_nexthop(struct daemon *d, const struct ip_addr *gateway, uint32_t ifindex);
-
-/* flows.c: conntrack events into the flow table. */
-int flows_open(struct daemon *d, struct err *e);
-/* Entries on their way into the flow table, whose places are loaded meanwhile. Each is decoded into
- * entry[n] and pushed; they are applied in their order. */
-#define FLOWS_QUEUE 16
-struct flows_queue {
-	struct daemon *d;
-	uint64_t now_ms;
-	unsigned n;
-	uint32_t handle[FLOWS_QUEUE];
-	struct ct_entry entry[FLOWS_QUEUE];
-};
-static inline void flows_queue_begin(struct flows_queue *q, struct daemon *d, uint64_t now_ms)
-{
-	q->d = d;
-	q->now_ms = now_ms;
-	q->n = 0;
-}
-void flows_queue_push(struct flows_queue *q);
-void flows_queue_flush(struct flows_queue *q);
-void flows_end(struct daemon *d, struct flow *f, const char *why);
-void flows_move(struct daemon *d, struct flow *f, uint8_t id, uint64_t now_ms);
-void flows_updates_judge(struct daemon *d);
-void flows_counts(struct daemon *d, uint8_t id, int delta, bool one_way);
-
-/* flows_dump.c: conntrack read whole, at start and after an overrun. */
-int flows_dump_begin(struct daemon *d);
-void flows_dump_cancel(struct daemon *d);
-void flows_resync_soon(struct daemon *d, uint64_t now_ms);
-void flows_unmarked_check(struct daemon *d, uint64_t now_ms);
-
-/* witness.c: one-way flows, whose witness is their element of the pin map. */
-void witness_watch(struct daemon *d, struct flow *f,
-		   bool at_once); /* its conntrack entry is gone */
-void witness_watch_young(struct daemon *d, struct flow *f,
-			 uint64_t now_ms); /* its entry has no answer yet */
-void witness_ask(struct daemon *d,
-		 struct flow *f); /* one that is watched: at once, not in its turn */
-bool witness_is_asking(const struct daemon *d); /* some are still to be asked for at once */
-void witness_tick(struct daemon *d, uint64_t now_ms);
-void witness_adopt(struct daemon *d, const struct tuple *list,
-		   size_t n);		    /* those of them that have a pin */
-void witness_adopt_begin(struct daemon *d); /* all of the pin map, in steps */
-int witness_open(struct daemon *d);
-
-/* sync.c: the model into the kernel, and repair. */
-int sync_open(struct daemon *d, struct err *e);
-int sync_adopt(struct daemon *d, struct err *e);
-void sync_soon(struct daemon *d);
-void sync_now(struct daemon *d);
-int sync_policy_model(struct daemon *d, struct policy_model *ret_model,
-		      struct policy_binding **ret_own);
-int sync_ruleset_model(struct daemon *d, struct ruleset_model *ret_model,
-		       struct ruleset_binding **ret_own, struct ruleset_connected **ret_connected);
-void sync_changes_report(struct daemon *d);
-
-/* retire.c: ids of bindings that ended. */
-void retire_tick(struct daemon *d, uint64_t now_ms);
-bool retire_mark_stands(
-	struct daemon *d,
-	uint8_t id); /* in any conntrack entry; asks the kernel where no flow is known */
-
-/* intent.c: what the operator wants, over restarts. */
-int intent_load(struct daemon *d, struct err *e);
-int intent_save(struct daemon *d, struct err *e);
-struct drain_wish *intent_find(struct daemon *d, const char *service,
-			       const struct nexthop_spec *nexthop);
-int intent_set(struct daemon *d, const struct drain_wish *wish, struct err *e);
-void intent_remove(struct daemon *d, const char *service, const struct nexthop_spec *nexthop,
-		   struct err *e);
-void intent_apply(
-	struct daemon *d,
-	uint64_t now_ms); /* to bindings that do not follow it yet; and what is due by the clock */
-
-/* events.c: `flowpin monitor`. */
-struct event_report {
-	const char *kind;
-	const char *service, *nexthop; /* NULL: none */
-	uint8_t id;
-	const char *from, *to, *reason;
-	uint32_t flows;
-	const struct flow *flow;
-	const char *change;
-};
-void events_report(struct daemon *d, const struct event_report *report, const char *fmt, ...)
-	_printf_(3, 4);
-void events_flow(struct daemon *d, const struct flow *f, const char *change);
-void events_subscribe(struct daemon *d, struct control_call *call, bool flows);
-
-/* hostcheck.c: how the host is set up against us. */
-void hostcheck_run(struct daemon *d);
-
-/* drain.c: the operator's commands and who waits for them. */
-void drain_method(struct control_call *call, struct json_object *params, void *arg);
-void undrain_method(struct control_call *call, struct json_object *params, void *arg);
-void release_method(struct control_call *call, struct json_object *params, void *arg);
-void drain_tick(struct daemon *d, uint64_t now_ms);
-bool drain_waits_for(const struct daemon *d, uint8_t id);
-
-/* verify.c */
-void verify_method(struct control_call *call, struct json_object *params, void *arg);
-
-/* reload.c */
-void reload(struct daemon *d);
-
-/* teardown.c */
-void teardown_method(struct control_call *call, struct json_object *params, void *arg);
-
-/* methods.c, methods_flows.c, methods_status.c, report.c */
-const struct control_method *methods_table(void);
-void flows_method(struct control_call *call, struct json_object *params, void *arg);
-void show_method(struct control_call *call, struct json_object *params, void *arg);
-void status_method(struct control_call *call, struct json_object *params, void *arg);
-struct json_object *report_binding(struct daemon *d, const struct binding *b,
-				   const struct ruleset_counters *counters);
-void report_flow_text(struct daemon *d, const struct flow *f, uint64_t now_ms, struct strbuf *out);
-struct nexthop_spec binding_spec(const struct binding *b);
-const struct service *daemon_service(const struct daemon *d, const char *name);
-
-/* params.c: reading parameters. */
-/* Whether all parameters are among the keys given (NULL ends them) and of the right type; replies
- * with InvalidParameter else. One that is not known must not be passed over: without its "service"
- * a drain is one of all services. */
-bool params_check(struct control_call *call, struct json_object *params, ...)
-	__attribute__((sentinel));
-const char *param_string(struct json_object *params, const char *key); /* NULL: absent */
-bool param_bool(struct json_object *params, const char *key);
-/* 1: there, 0: absent, -EINVAL: of another type or outside min..max. */
-int param_int(struct json_object *params, const char *key, int64_t min, int64_t max,
-	      int64_t *ret_value);
+/* Reads how many pins found no room in the pin map into stats.lost_pins, which stays when that
+ * fails. That some did is logged once in the life of the process. Waits for the kernel only. */
+void daemon_lost_pins_look(struct daemon *d);

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/drain.h"
+
 #include <errno.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/daemon.h"
+#include "daemon/events.h"
+#include "daemon/intent.h"
+#include "daemon/params.h"
+#include "daemon/report.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
+#include "netlink/ct.h"
 
 #define PROGRESS_EVERY_MS 250
 #define EVICT_EVERY_MS	  1000

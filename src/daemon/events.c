@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/events.h"
+
 #include <stdarg.h>
 #include <string.h>
 #include "base/clock.h"
-#include "daemon/daemon.h"
+#include "daemon/report.h"
 
 #define QUEUE_MAX (256 * 1024) /* bytes of events that a slow reader may owe */
 

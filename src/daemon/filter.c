@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include "daemon/params.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
 
 static int parse_prefix(struct json_object *o, const char *key, bool *ret_has,
 			struct ip_prefix *ret)

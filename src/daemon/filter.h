@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include <json-c/json.h>
 #include "daemon/daemon.h"
 
 /* A filter over the flow table, from the `filter` parameter of Flows and Show. */

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/flows.h"
+
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
@@ -6,8 +8,10 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/daemon.h"
+#include "daemon/events.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
+#include "daemon/witness.h"
 
 #define DATAGRAMS_PER_CALL 128
 #define REST_BELOW	   16

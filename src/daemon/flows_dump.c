@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/flows.h"
+
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/conntrack.h"
-#include "daemon/daemon.h"
+#include "daemon/events.h"
 #include "daemon/switches.h"
+#include "daemon/witness.h"
 
 #define DATAGRAMS_PER_STEP 16
 #define QUIET_MS	   500	 /* a resync begins this long after the last overrun ... */

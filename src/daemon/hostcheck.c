@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/hostcheck.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fib_rules.h>
@@ -7,7 +9,7 @@
 #include <string.h>
 #include "base/log.h"
 #include "base/parse.h"
-#include "daemon/daemon.h"
+#include "daemon/events.h"
 #include "daemon/switches.h"
 #include "netlink/nft.h"
 

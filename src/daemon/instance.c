@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/instance.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include "daemon/daemon.h"
 
 int instance_claim(int *ret_fd)
 {

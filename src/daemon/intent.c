@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/intent.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <json-c/json.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/strbuf.h"
 #include "base/vec.h"
-#include "daemon/daemon.h"
+#include "daemon/params.h"
+#include "daemon/sync.h"
 
 #define FILE_NAME "drains.json"
 #define FILE_MAX  (256 * 1024)

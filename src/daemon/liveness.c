@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/liveness.h"
+
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/daemon.h"
+#include "daemon/netstate.h"
+#include "daemon/sync.h"
+#include "netlink/rt.h"
 
 static void registry_soon(struct daemon *d)
 {

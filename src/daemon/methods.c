@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/methods.h"
+
 #include <string.h>
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/drain.h"
+#include "daemon/events.h"
+#include "daemon/params.h"
+#include "daemon/report.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
+#include "daemon/teardown.h"
+#include "daemon/verify.h"
 #include "flowpin/flowpin.h"
+#include "pin/ruleset.h"
 
 static void nexthops_method(struct control_call *call, struct json_object *params, void *arg)
 {

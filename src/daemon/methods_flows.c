@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/methods.h"
+
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <string.h>
@@ -6,6 +8,11 @@
 #include "daemon/conntrack.h"
 #include "daemon/daemon.h"
 #include "daemon/filter.h"
+#include "daemon/flows.h"
+#include "daemon/params.h"
+#include "daemon/report.h"
+#include "daemon/sync.h"
+#include "pin/ruleset.h"
 
 /* A turn of the loop takes about as long as a status does: whoever asks meanwhile waits for one or
  * two of them. */

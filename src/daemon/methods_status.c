@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/methods.h"
+
 #include <string.h>
 #include "base/clock.h"
+#include "core/override.h"
+#include "core/rib.h"
 #include "daemon/daemon.h"
+#include "daemon/params.h"
 #include "flowpin/flowpin.h"
+#include "pin/policy.h"
+#include "pin/ruleset.h"
 
 struct number {
 	const char *key;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include "base/strbuf.h"
 #include "daemon/daemon.h"
 #include "flowpin/mirror.h"
+#include "netlink/ct.h"
 
 /* Flows that a switch's mirror shows: records from flowpin-mirror become entries of conntrack in
  * the switch's zone and flows of the flow table. Their life is kept here. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include "base/clock.h"
+#include "daemon/flows.h"
 #include "daemon/switches.h"
 
 /* Which nexthop the switch chose for a mirrored flow. It is asked even where the service has one

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/vec.h"
 #include "daemon/switches.h"
+#include "pin/ruleset.h"
 
 /* Entries of conntrack and pins for flows that no packet of this gateway makes, written many at a
  * time. */

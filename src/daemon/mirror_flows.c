@@ -4,7 +4,10 @@
 #include <sys/random.h>
 #include "base/clock.h"
 #include "core/source_share.h"
+#include "daemon/events.h"
+#include "daemon/flows.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
 
 /* Life of a mirrored flow, from its first record to its end. */
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/netstate.h"
+
 #include <errno.h>
 #include <linux/fib_rules.h>
 #include <string.h>
 #include "base/vec.h"
-#include "daemon/daemon.h"
+#include "daemon/liveness.h"
+#include "netlink/rt.h"
 
 #define REMOVE_AT(cache, i) ((cache)->list[i] = (cache)->list[--(cache)->n])
 

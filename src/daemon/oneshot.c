@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/oneshot.h"
+
 #include <errno.h>
 #include <string.h>
 #include "base/log.h"
 #include "daemon/conntrack.h"
-#include "daemon/daemon.h"
+#include "daemon/instance.h"
 #include "flowpin/flowpin.h"
+#include "pin/policy.h"
+#include "pin/ruleset.h"
 
 struct marked {
 	struct tuple_list found;

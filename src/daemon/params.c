@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/params.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include "daemon/daemon.h"
 
 static struct json_object *get(struct json_object *params, const char *key)
 {

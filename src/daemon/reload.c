@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/reload.h"
+
 #include <errno.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
+#include "control/server.h"
+#include "core/override.h"
+#include "core/rib.h"
 #include "daemon/conntrack.h"
-#include "daemon/daemon.h"
+#include "daemon/events.h"
+#include "daemon/flows.h"
+#include "daemon/hostcheck.h"
+#include "daemon/routes.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
+#include "pin/ruleset.h"
 
 #define BATCH 1000
 

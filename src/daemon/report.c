@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/report.h"
+
 #include <string.h>
 #include "base/clock.h"
-#include "daemon/daemon.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
+#include "pin/ruleset.h"
 
 static const char *const sources[FLOW_SOURCE_COUNT] = {
 	[FLOW_SOURCE_NEW] = "new",	 [FLOW_SOURCE_UPDATE] = "update",

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/retire.h"
+
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/daemon.h"
+#include "daemon/routes.h"
+#include "daemon/sync.h"
+#include "netlink/ct.h"
+#include "pin/ruleset.h"
 
 #define COUNTERS_EVERY_MS 1000
 

@@ -1,10 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/routes.h"
+
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/daemon.h"
+#include "core/rib.h"
+#include "daemon/carried.h"
+#include "daemon/hostcheck.h"
+#include "daemon/intent.h"
+#include "daemon/liveness.h"
+#include "daemon/netstate.h"
+#include "daemon/retire.h"
+#include "daemon/sync.h"
+#include "netlink/rt.h"
+#include "pin/policy.h"
 
 #define REDUMP_DELAY_MS	   50
 #define DATAGRAMS_PER_CALL 32
@@ -27,6 +38,8 @@ static int route_apply(struct daemon *d, const struct nlmsghdr *nlh)
 	route_clear(&route);
 	return r;
 }
+
+static void routes_redump_soon(struct daemon *d);
 
 static int object_apply(struct daemon *d, const struct nlmsghdr *nlh)
 {
@@ -179,7 +192,7 @@ static void on_redump(evutil_socket_t fd _unused_, short what _unused_, void *ar
 	hostcheck_run(d);
 }
 
-void routes_redump_soon(struct daemon *d)
+static void routes_redump_soon(struct daemon *d)
 {
 	struct timeval tv = { .tv_usec = REDUMP_DELAY_MS * 1000 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/clock.h"
+#include "daemon/flows.h"
 #include "daemon/switches.h"
 
 /* Before a drain: the flows of its bindings are placed in the switches whose policy is `draining`,

@@ -3,7 +3,10 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/flows.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
+#include "daemon/witness.h"
 
 /* Between the flow table and what each switch should hold. */
 

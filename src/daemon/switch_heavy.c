@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/flows.h"
 #include "daemon/switches.h"
 
 /* For `place = heavy`: conntrack's accounting, read in steps once an interval. */

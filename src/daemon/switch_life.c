@@ -6,7 +6,9 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "daemon/conntrack.h"
+#include "daemon/flows.h"
 #include "daemon/switches.h"
+#include "pin/ruleset.h"
 
 /* Life and end of the flows that a switch holds, by its counters. */
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/vec.h"
+#include "daemon/events.h"
 #include "daemon/switches.h"
 
 /* The nexthops that a switch has for the services, by its own routes, neighbours and interfaces. */

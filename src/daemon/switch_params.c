@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <string.h>
+#include "daemon/params.h"
 #include "daemon/switches.h"
 
 /* Tuples and members of what flowpin-eapi says. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <string.h>
 #include "base/clock.h"
+#include "daemon/params.h"
 #include "daemon/switches.h"
 
 /* What is told of switches: Switches, Flow and Verify of io.flowpin. */

@@ -3,7 +3,10 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/events.h"
+#include "daemon/params.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
 
 /* io.flowpin.Switch: what flowpin-eapi says and is told. Nothing that it says is believed beyond
  * its own switch. */

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/switches.h"
+
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/random.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/siphash.h"
-#include "daemon/switches.h"
 #include "flowpin/flowpin.h"
 
 #define EAPI_GROUP     "flowpin-eapi"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include "control/server.h"
 #include "core/placement.h"
 #include "daemon/daemon.h"
 #include "daemon/mirror.h"

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/sync.h"
+
 #include <errno.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/daemon.h"
+#include "core/override.h"
+#include "daemon/carried.h"
+#include "daemon/events.h"
+#include "daemon/flows.h"
 #include "daemon/switches.h"
+#include "pin/policy.h"
+#include "pin/ruleset.h"
 
 #define RETRY_MS 1000
 
@@ -152,7 +159,7 @@ int sync_ruleset_model(struct daemon *d, struct ruleset_model *ret_model,
 	return 0;
 }
 
-void sync_changes_report(struct daemon *d)
+static void sync_changes_report(struct daemon *d)
 {
 	struct binding_change c;
 

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/teardown.h"
+
 #include <errno.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/oneshot.h"
+#include "daemon/params.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
 #include "flowpin/flowpin.h"
+#include "pin/policy.h"
+#include "pin/ruleset.h"
 
 /* `flowpin teardown`: first the switches are emptied of our flows, as far as they answer, then the
  * kernel of everything of ours. */

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/verify.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
@@ -6,7 +8,13 @@
 #include "base/log.h"
 #include "daemon/conntrack.h"
 #include "daemon/daemon.h"
+#include "daemon/flows.h"
+#include "daemon/params.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
+#include "daemon/witness.h"
+#include "pin/policy.h"
+#include "pin/ruleset.h"
 
 /* Cross-checks the flow table against conntrack, the pin map, the rules and routes. Both sides go
  * on changing meanwhile, so what differs at first sight is only a suspect; it is looked at again,

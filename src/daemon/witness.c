@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/witness.h"
+
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/conntrack.h"
-#include "daemon/daemon.h"
+#include "daemon/drain.h"
+#include "daemon/flows.h"
 #include "daemon/switches.h"
+#include "daemon/sync.h"
+#include "pin/ruleset.h"
 
 /* Flows whose conntrack entry is gone, or has seen no answer, live as long as their element in the
  * pin map. nf_tables reports no expiry and no change of an element, so the daemon asks: every half

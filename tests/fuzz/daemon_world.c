@@ -3,10 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/rtnetlink.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include "base/clock.h"
+#include "core/override.h"
+#include "core/rib.h"
+#include "daemon/flows.h"
+#include "daemon/methods.h"
+#include "daemon/netstate.h"
+#include "daemon/routes.h"
+#include "pin/policy.h"
 
 #define TURNS 200
 

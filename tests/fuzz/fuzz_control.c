@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/clock.h"
 #include "control/json.h"
+#include "daemon/drain.h"
+#include "daemon/intent.h"
 #include "fuzz/daemon_world.h"
 
 /* The control socket as flowpind serves it: what a client sends, up to the framing, to the real

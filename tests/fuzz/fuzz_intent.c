@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fcntl.h>
+#include <limits.h>
+#include "daemon/intent.h"
 #include "fuzz/daemon_world.h"
 
 /* The file in which drains outlive a restart. What was read can be written, and reads the same. */
