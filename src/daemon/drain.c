@@ -164,24 +164,19 @@ static const char *waiter_outcome(const struct waiter *w, uint32_t flows, uint64
 	return w->deadline_ms && now_ms >= w->deadline_ms ? "deadline" : NULL;
 }
 
-static int drain_all(struct daemon *d, const struct selection *s, const struct drain_intent *intent,
-		     struct err *e);
-
 /* True while the switches are still at it. */
 static bool waiter_places(struct daemon *d, struct waiter *w, uint64_t now_ms)
 {
 	bool late = now_ms >= w->place_until_ms || (w->deadline_ms && now_ms >= w->deadline_ms);
-	struct selection s = { .n = w->n };
 	struct err e = { 0 };
 	uint32_t left;
 
 	if (!late && switches_place_first(d, w->ids, w->n, &left) && left > 0)
 		return true;
 	w->placing = false;
-	memcpy(s.ids, w->ids, sizeof(s.ids));
 	if (!ids_stand(d, w)) {
 		control_error(w->call, "NotFound", "the nexthop is gone");
-	} else if (drain_all(d, &s, &w->intent, &e) < 0) {
+	} else if (intent_drain(d, w->ids, w->n, &w->intent, &e) < 0) {
 		control_error(w->call, e.code == -EBUSY ? "Refused" : "Failed", "%s", e.text);
 	} else {
 		events_report(d, &(struct event_report){ .kind = "drain", .change = "drain" },
@@ -314,7 +309,8 @@ static void wait_for(struct daemon *d, struct control_call *call, const struct s
 	struct waiter *w = calloc(1, sizeof(*w));
 
 	if (!w) {
-		control_error(call, "Failed", "out of memory");
+		control_error(call, "Failed", "out of memory: nobody waits for the drain%s",
+			      placing ? ", and it did not begin" : ", which stands");
 		return;
 	}
 	w->d = d;
@@ -335,50 +331,6 @@ static void wait_for(struct daemon *d, struct control_call *call, const struct s
 	d->waiters = w;
 	control_call_stream(call, NULL, waiter_gone, w);
 	drain_tick(d, clock_now_ms());
-}
-
-static int drain_one(struct daemon *d, uint8_t id, const struct drain_intent *intent, struct err *e)
-{
-	const struct binding *b = registry_binding(d->registry, id);
-	struct drain_wish wish = { .nexthop = binding_spec(b), .intent = *intent };
-	int r;
-
-	snprintf(wish.service, sizeof(wish.service), "%s", b->service);
-	if (b->drained && b->drain_since_s)
-		wish.intent.since_s = b->drain_since_s;
-	r = registry_drain(d->registry, id, &wish.intent, clock_now_ms(), e);
-	if (r < 0)
-		return r;
-	/* Kept on disk before it is answered: a drain that was promised outlives a crash. */
-	r = intent_set(d, &wish, e);
-	if (r < 0) {
-		registry_undrain(d->registry, id, clock_now_ms());
-		intent_remove(d, wish.service, &wish.nexthop, NULL);
-	}
-	return r;
-}
-
-static int drain_all(struct daemon *d, const struct selection *s, const struct drain_intent *intent,
-		     struct err *e)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		const struct binding *b = registry_binding(d->registry, s->ids[i]);
-		bool was_drained = b->drained;
-		int r = drain_one(d, s->ids[i], intent, e);
-
-		if (r == 0)
-			continue;
-		for (size_t k = 0; k < i && !was_drained; k++) {
-			struct nexthop_spec spec =
-				binding_spec(registry_binding(d->registry, s->ids[k]));
-
-			intent_remove(d, registry_binding(d->registry, s->ids[k])->service, &spec,
-				      NULL);
-			registry_undrain(d->registry, s->ids[k], clock_now_ms());
-		}
-		return r;
-	}
-	return 0;
 }
 
 void drain_method(struct control_call *call, struct json_object *params, void *arg)
@@ -410,7 +362,7 @@ void drain_method(struct control_call *call, struct json_object *params, void *a
 			 &intent);
 		return;
 	}
-	if (drain_all(d, &s, &intent, &e) < 0) {
+	if (intent_drain(d, s.ids, s.n, &intent, &e) < 0) {
 		control_error(call, e.code == -EBUSY ? "Refused" : "Failed", "%s", e.text);
 		return;
 	}
@@ -438,14 +390,7 @@ void undrain_method(struct control_call *call, struct json_object *params, void 
 		return;
 	if (select_bindings(d, call, params, &s) < 0)
 		return;
-	for (size_t i = 0; i < s.n; i++) {
-		const struct binding *b = registry_binding(d->registry, s.ids[i]);
-		struct nexthop_spec spec = binding_spec(b);
-
-		intent_remove(d, b->service, &spec, &e);
-		registry_undrain(d->registry, s.ids[i], clock_now_ms());
-	}
-	if (e.code < 0) {
+	if (intent_undrain(d, s.ids, s.n, &e) < 0) {
 		control_error(call, "Failed", "undrained, but this could not be saved: %s", e.text);
 		return;
 	}

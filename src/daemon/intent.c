@@ -134,13 +134,16 @@ int intent_load(struct daemon *d, struct err *e)
 	return r < 0 ? err_set(e, r, "%s: a drain in it cannot be read", path) : 0;
 }
 
-static int file_write(const char *path, const char *temporary, const struct strbuf *b)
+/* In the directory, too: a name that a crash takes back would be no promise. */
+static int file_write(const char *dir, const char *path, const char *temporary,
+		      const struct strbuf *b)
 {
+	_cleanup_(closep) int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_(closep) int fd =
 		open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
 	size_t done = 0;
 
-	if (fd < 0)
+	if (dir_fd < 0 || fd < 0)
 		return -errno;
 	while (done < b->len) {
 		ssize_t n = write(fd, b->data + done, b->len - done);
@@ -149,7 +152,7 @@ static int file_write(const char *path, const char *temporary, const struct strb
 			return -errno;
 		done += (size_t)n;
 	}
-	if (fsync(fd) < 0 || rename(temporary, path) < 0)
+	if (fsync(fd) < 0 || rename(temporary, path) < 0 || fsync(dir_fd) < 0)
 		return -errno;
 	return 0;
 }
@@ -179,7 +182,7 @@ int intent_save(struct daemon *d, struct err *e)
 	strbuf_adds(&b, "\n]}\n");
 	path_of(d, "", path, sizeof(path));
 	path_of(d, ".new", temporary, sizeof(temporary));
-	r = b.failed ? -ENOMEM : file_write(path, temporary, &b);
+	r = b.failed ? -ENOMEM : file_write(d->config->state_dir, path, temporary, &b);
 	strbuf_free(&b);
 	if (r < 0) {
 		unlink(temporary);
@@ -188,26 +191,98 @@ int intent_save(struct daemon *d, struct err *e)
 	return 0;
 }
 
-int intent_set(struct daemon *d, const struct drain_wish *wish, struct err *e)
+static struct drain_wish *wish_of(struct daemon *d, uint8_t id)
 {
-	struct drain_wish *w = intent_find(d, wish->service, &wish->nexthop);
+	const struct binding *b = registry_binding(d->registry, id);
+	struct nexthop_spec spec = binding_spec(b);
 
-	if (w)
-		*w = *wish;
-	else if (wish_add(&d->intent, wish) < 0)
-		return err_set(e, -ENOMEM, "out of memory");
-	return intent_save(d, e);
+	return intent_find(d, b->service, &spec);
 }
 
-void intent_remove(struct daemon *d, const char *service, const struct nexthop_spec *nexthop,
-		   struct err *e)
+static int drain_one(struct daemon *d, uint8_t id, const struct drain_intent *intent, struct err *e)
 {
-	struct drain_wish *w = intent_find(d, service, nexthop);
+	const struct binding *b = registry_binding(d->registry, id);
+	struct drain_wish wish = { .nexthop = binding_spec(b), .intent = *intent };
+	struct drain_wish *old = wish_of(d, id);
+	int r;
 
-	if (!w)
+	snprintf(wish.service, sizeof(wish.service), "%s", b->service);
+	wish.released = old && old->released;
+	if (b->drained && b->drain_since_s)
+		wish.intent.since_s = b->drain_since_s;
+	r = registry_drain(d->registry, id, &wish.intent, clock_now_ms(), e);
+	if (r < 0)
+		return r;
+	if (old)
+		*old = wish;
+	else if (wish_add(&d->intent, &wish) < 0)
+		return err_set(e, -ENOMEM, "out of memory");
+	return 0;
+}
+
+/* What a binding was before a drain that failed. */
+struct before {
+	bool drained, released;
+};
+
+static void take_back(struct daemon *d, uint8_t id, const struct before *was)
+{
+	const struct drain_wish *wish = was->drained ? wish_of(d, id) : NULL;
+	uint64_t now = clock_now_ms();
+
+	/* It is drained, so that it is not refused. */
+	if (wish && registry_drain(d->registry, id, &wish->intent, now, NULL) == 0)
 		return;
-	*w = d->intent.list[--d->intent.n];
-	intent_save(d, e);
+	registry_undrain(d->registry, id, now);
+	if (was->released)
+		registry_release(d->registry, id, now);
+}
+
+int intent_drain(struct daemon *d, const uint8_t *ids, size_t n, const struct drain_intent *intent,
+		 struct err *e)
+{
+	size_t n_wishes = d->intent.n, done;
+	_cleanup_(freep) struct drain_wish *wishes = calloc(n_wishes + 1, sizeof(*wishes));
+	struct before was[BINDING_ID_MAX];
+	int r = 0;
+
+	if (!wishes)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (n_wishes)
+		memcpy(wishes, d->intent.list, n_wishes * sizeof(*wishes));
+	for (done = 0; done < n && r == 0; done++) {
+		const struct binding *b = registry_binding(d->registry, ids[done]);
+
+		was[done] = (struct before){ b->drained, b->released };
+		r = drain_one(d, ids[done], intent, e);
+	}
+	/* Kept on disk before it is answered: a drain that was promised outlives a crash. */
+	if (r == 0)
+		r = intent_save(d, e);
+	if (r == 0)
+		return 0;
+	if (n_wishes)
+		memcpy(d->intent.list, wishes, n_wishes * sizeof(*wishes));
+	d->intent.n = n_wishes;
+	while (done-- > 0)
+		take_back(d, ids[done], &was[done]);
+	return r;
+}
+
+int intent_undrain(struct daemon *d, const uint8_t *ids, size_t n, struct err *e)
+{
+	bool removed = false;
+
+	for (size_t i = 0; i < n; i++) {
+		struct drain_wish *w = wish_of(d, ids[i]);
+
+		if (w) {
+			*w = d->intent.list[--d->intent.n];
+			removed = true;
+		}
+		registry_undrain(d->registry, ids[i], clock_now_ms());
+	}
+	return removed ? intent_save(d, e) : 0;
 }
 
 static void wish_apply(struct daemon *d, struct drain_wish *w, const struct binding *b,

@@ -267,6 +267,39 @@ def refused():
         check(r.status == 1 and "last active nexthop" in r.err, "a dead one does not count as another", r)
 
 
+@case("all services or none: one refuses", False)
+@case("all services or none: the disk is full", True)
+def all_or_none(full):
+    """A drain that cannot be had for every service changes none, and takes back none that was drained before."""
+    with standard(3) as lab:
+        lab.route(["s1", "s2", "s3"])
+        gateway, dev = lab.nexthops["s2", 4]
+        other = f"nexthop via {gateway} dev {dev}" + (f" nexthop via {lab.nexthops['s1', 4][0]} dev s1" if full else "")
+        lab.ip("gw", f"route add 9.9.9.0/24 {other}")
+        d = Daemon(lab, WEB + "service other { prefix = 9.9.9.9/32 }\n")
+        wait_until(lambda: len(d.nexthops("other")) == (2 if full else 1), 5, "the other service has its nexthop")
+
+        def states():
+            return {b["service"]: (b["state"], b.get("drain_deadline")) for b in d.nexthops() if b["nexthop"] == lab.nexthop("s2")}
+
+        d.flowpin("drain", lab.nexthop("s2"), "web", "--deadline", "1h")
+        before = states()
+        equal((before["web"][0], before["other"][0]), ("draining", "active"), "s2 drains in one of two services")
+        ballast = os.path.join(d.state_dir, "drains.json.new")
+        if full:
+            os.mkdir(ballast)  # nothing can be written there
+        r = d.try_flowpin("drain", lab.nexthop("s2"))
+        check(r.status != 0 and len(r.err.splitlines()) == 1, "a drain of both is refused with a sentence", r)
+        equal(states(), before, "each is what it was")
+        if full:
+            os.rmdir(ballast)
+        d.restart()
+        equal(states(), before, "after a restart, too")
+        if full:
+            equal(d.try_flowpin("drain", lab.nexthop("s2")).status, 0, "and is drained once there is room")
+            equal({name: s for name, (s, _) in states().items()}, {"web": "draining", "other": "draining"}, "both drain")
+
+
 def set_and_wait(lab, d, weights, expected, text):
     lab.route(weights)
     wait_until(lambda: override(lab, d) == expected, 5, text)
