@@ -83,6 +83,8 @@ void daemon_conntrack_known(struct daemon *d)
 		 flow_table_count(d->flows),
 		 ruleset_owned(d->ruleset) ? "" : ", table without owner (kernel before 6.9)");
 	notify_send("READY=1");
+	if (d->reload_wanted)
+		reload(d);
 }
 
 void daemon_lost_pins_look(struct daemon *d)
@@ -301,11 +303,11 @@ static int start(struct daemon *d, struct err *e)
 
 static void events_free(struct daemon *d)
 {
-	struct event **all[] = { &d->ev_rt,	    &d->ev_ct,	       &d->ev_ct_rest,
-				 &d->ev_nft,	    &d->ev_tick,       &d->ev_probe,
-				 &d->ev_sync,	    &d->ev_redump,     &d->ev_watchdog,
-				 &d->ev_resync,	    &d->ev_witness,    &d->ev_registry,
-				 &d->ev_pins,	    &d->ev_signals[0], &d->ev_signals[1],
+	struct event **all[] = { &d->ev_rt,	   &d->ev_ct,	      &d->ev_ct_rest,
+				 &d->ev_nft,	   &d->ev_tick,	      &d->ev_probe,
+				 &d->ev_sync,	   &d->ev_redump,     &d->ev_watchdog,
+				 &d->ev_resync,	   &d->ev_witness,    &d->ev_registry,
+				 &d->ev_pins,	   &d->ev_signals[0], &d->ev_signals[1],
 				 &d->ev_signals[2] };
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
@@ -343,10 +345,10 @@ static void stop(struct daemon *d)
 
 static void limits_init(struct daemon *d)
 {
-	struct log_limit *each_minute[] = { &d->limit_full, &d->limit_source, &d->limit_decode,
-					    &d->limit_kernel, &d->limit_lost };
+	struct log_limit *each_minute[] = { &d->limit_full,   &d->limit_source, &d->limit_decode,
+					    &d->limit_kernel, &d->limit_policy, &d->limit_lost };
 	struct log_limit *each_second[] = { &d->limit_overrun, &d->limit_repair[REPAIR_RULESET],
-					    &d->limit_repair[REPAIR_POLICY] };
+					    &d->limit_repair[REPAIR_POLICY], &d->limit_routes };
 
 	for (size_t i = 0; i < ARRAY_SIZE(each_minute); i++)
 		*each_minute[i] = (struct log_limit){ .interval_ms = 60000, .burst = 1 };

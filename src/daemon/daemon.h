@@ -125,7 +125,8 @@ struct daemon {
 	struct policy *policy;
 	struct override *overrides;
 	size_t n_overrides;
-	bool ruleset_foreign, policy_foreign, sync_retry;
+	bool ruleset_foreign, policy_foreign;
+	bool reload_wanted; /* SIGHUP came before d->ready */
 
 	struct nl *rt_monitor, *rt_request, *rt_probe, *ct_events, *ct_request;
 	bool updates_joined, unmarked_possible, buffer_grown;
@@ -151,7 +152,7 @@ struct daemon {
 	uint64_t counters_read_ms;
 	uint64_t evict_ms; /* drain.c: not before */
 	struct log_limit limit_full, limit_source, limit_decode, limit_overrun, limit_repair[2],
-		limit_kernel, limit_lost;
+		limit_kernel, limit_policy, limit_lost, limit_routes;
 
 	struct stats stats;
 	struct control_server *server;

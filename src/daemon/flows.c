@@ -14,6 +14,7 @@
 #include "daemon/witness.h"
 
 #define DATAGRAMS_PER_CALL 128
+#define CATCH_UP_CALLS	   1000 /* a flood must not keep flowpind from everything else */
 #define REST_BELOW	   16
 #define REST_US		   1000
 #define REST_BUFFER	   (1U << 20) /* a smaller one may be full before the rest is over */
@@ -272,6 +273,12 @@ static int read_events(struct daemon *d)
 		log_error("conntrack events cannot be read: %s", strerror(-r));
 	}
 	return r;
+}
+
+void flows_catch_up(struct daemon *d)
+{
+	for (unsigned i = 0; i < CATCH_UP_CALLS && read_events(d) > 0; i++)
+		;
 }
 
 /* To be woken for each event costs more than to handle it, and the kernel has pinned the flow

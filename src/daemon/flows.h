@@ -61,6 +61,10 @@ void flows_counts(struct daemon *d, uint8_t id, int delta, bool one_way);
  * failure is left to the next call. Does not wait. */
 void flows_updates_judge(struct daemon *d);
 
+/* Applies the events that wait now; new ones may go on coming, and some may be left after 128,000.
+ * Waits for the kernel at most. */
+void flows_catch_up(struct daemon *d);
+
 /* Begins to read conntrack whole, by the loop; none may run. A flow whose entry it does not show
  * ends, one of zone 0 only if its pin is gone, too; the first dump calls daemon_conntrack_known()
  * at its end. One that breaks off ends nothing and is made again. Errors as of
@@ -68,6 +72,9 @@ void flows_updates_judge(struct daemon *d);
 int flows_dump_begin(struct daemon *d) _must_check_;
 /* Ends a dump that runs, and nothing else: for flowpind's end, as graves stay where they are. */
 void flows_dump_cancel(struct daemon *d);
+
+/* A dump that runs is begun anew: what it has read was true before now. */
+void flows_dump_renew(struct daemon *d);
 
 /* Events were lost at now_ms: conntrack is read again after 500 ms without a further loss, or 5 s
  * with them, but not while a dump or a verify runs, and the less often the longer it takes (1 to

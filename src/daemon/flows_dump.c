@@ -188,6 +188,20 @@ static void back_off(struct daemon *d, uint64_t now_ms)
 		d->resync_backoff_ms = BACKOFF_MAX_MS;
 }
 
+void flows_dump_renew(struct daemon *d)
+{
+	bool looking;
+
+	if (!d->dump)
+		return;
+	looking = d->dump->looking;
+	flows_dump_cancel(d);
+	if (flows_dump_begin(d) < 0)
+		flows_resync_soon(d, clock_now_ms());
+	else
+		d->dump->looking = looking;
+}
+
 static void on_resync(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct daemon *d = arg;
@@ -216,7 +230,9 @@ void flows_resync_soon(struct daemon *d, uint64_t now_ms)
 		d->first_overrun_ms = now_ms;
 	if (!d->ev_resync)
 		d->ev_resync = event_new(d->base, -1, 0, on_resync, d);
-	if (d->ev_resync && !event_pending(d->ev_resync, EV_TIMEOUT, NULL))
+	if (!d->ev_resync)
+		log_error("out of memory: conntrack is not read again until more events are lost");
+	else if (!event_pending(d->ev_resync, EV_TIMEOUT, NULL))
 		event_add(d->ev_resync, &tv);
 }
 

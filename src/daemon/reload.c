@@ -51,6 +51,8 @@ static int rib_replace(struct daemon *d, const struct config *config, struct err
 	r = routes_dump(d, e);
 	if (r < 0) {
 		d->rib = old;
+		/* What it had read by then is no whole. */
+		routes_redump_soon(d);
 		return r;
 	}
 	rib_free(old);
@@ -102,6 +104,8 @@ static void flows_release_foreign(struct daemon *d)
 
 	if (!list)
 		return;
+	/* Nobody marks them any more, but what was told of them since still waits to be read. */
+	flows_catch_up(d);
 	while ((f = flow_table_next(d->flows, &cursor))) {
 		const struct binding *b = registry_binding(d->registry, f->binding);
 		int i = service_set_match(&d->config->services, &f->tuple);
@@ -124,6 +128,7 @@ static void flows_release_foreign(struct daemon *d)
 	}
 	if (n)
 		unpin_in_kernel(d, list, n);
+	flows_dump_renew(d);
 	if (d->stats.flows_unpinned != before)
 		log_notice("%llu flows are outside the services now: unpinned",
 			   (unsigned long long)(d->stats.flows_unpinned - before));
@@ -181,6 +186,7 @@ void reload(struct daemon *d)
 	struct err e = { 0 };
 	int r;
 
+	d->reload_wanted = !d->ready;
 	if (!d->ready)
 		return;
 	notify_send("RELOADING=1");

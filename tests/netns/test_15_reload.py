@@ -5,6 +5,7 @@ connection notices."""
 
 import os
 import re
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -18,9 +19,9 @@ def web(*prefixes, idle="5m", more=""):
     return f"service web {{\n    prefix = {{{', '.join(prefixes)}}}\n    idle-timeout = {idle}\n}}\n{more}"
 
 
-def entries(lab, family, address):
+def entries(lab, family, address, protocol="tcp"):
     """{source port: connection mark} of what conntrack knows of connections to an address."""
-    text = lab.conntrack("-L", "-f", f"ipv{family}", "-p", "tcp", "-d", address, check=False)
+    text = lab.conntrack("-L", "-f", f"ipv{family}", "-p", protocol, "-d", address, check=False)
     found = (re.search(r"sport=(\d+) dport=\d+ .*?mark=(\d+)", line) for line in text.splitlines())
     return {int(m[1]): int(m[2]) for m in found if m}
 
@@ -152,6 +153,30 @@ def services():
         wait_until(d.verify_clean, 5, "verify is clean", poll=0.1)
 
 
+@case("connections begin while their service goes")
+def removed_in_a_burst():
+    """flowpind is held while they begin: it reads of its new configuration before it reads of them."""
+    more = f"service api {{\n    prefix = {NEW4}/32\n    protocol = udp\n}}\n"
+    with standard(3) as lab:
+        for server in lab.servers:
+            lab.deaf(server, 9)
+        lab.route(["s1", "s2", "s3"])
+        lab.route(["s1", "s2", "s3"], prefix=f"{NEW4}/32")
+        d = Daemon(lab, web(f"{VIP4}/32", more=more))
+        wait_until(lambda: len(d.nexthops("api")) == 3, 5, "the service has its nexthops")
+        d.configure(web(f"{VIP4}/32"))
+        os.kill(d.pid, signal.SIGSTOP)
+        try:
+            equal(flood(lab, 300, target=NEW4, port=9), 300, "300 new flows")
+            os.kill(d.pid, signal.SIGHUP)
+        finally:
+            os.kill(d.pid, signal.SIGCONT)
+        wait_until(lambda: d.status()["unpinned_flows"] == 300, 5, "all of them are unpinned")
+        equal(d.flows("dst", NEW4), [], "none is listed")
+        equal(sum(entries(lab, 4, NEW4, "udp").values()), 0, "none has a mark")
+        wait_until(d.verify_clean, 5, "verify is clean", poll=0.1)
+
+
 @case("the timeout changes, IPv4", 4)
 @case("the timeout changes, IPv6", 6)
 def timeout(family):
@@ -226,6 +251,31 @@ def bad():
         equal(len(d.log_lines("configuration read again")), 1, "which the log tells")
         check(pool.exchange().all_held, "all held", pool.result)
         wait_until(d.verify_clean, 5, "verify is clean", poll=0.1)
+
+
+@case("asked for while flowpind starts")
+def while_starting():
+    """With many flows to read that takes a while; the file may have changed after it was read."""
+    with standard(3) as lab:
+        lab.route(["s1", "s2", "s3"])
+        d = Daemon(lab, web("1.1.1.1/32"))
+        for server in lab.servers:
+            lab.deaf(server, 9)
+        lab.sysctl("gw", **{"net.netfilter.nf_conntrack_udp_timeout": 300})
+        flood(lab, 200_000, port=9)
+        d.stop()
+        d.start(wait=False)
+
+        def takes_hup():
+            with open(f"/proc/{d.pid}/status", encoding="ascii") as f:
+                masks = dict(line.split(":\t", 1) for line in f if line.startswith(("Name", "SigBlk", "SigCgt")))
+            return masks["Name"].strip() == "flowpind" and (int(masks["SigBlk"], 16) | int(masks["SigCgt"], 16)) & 1
+
+        wait_until(takes_hup, 10, "it has come to its signals", poll=0.001)
+        d.configure(web("1.1.1.1/32", more=f"service more {{ prefix = {NEW4}/32 }}\n"))
+        os.kill(d.pid, signal.SIGHUP)
+        check(d.wait_notify("READY=1", 30), "it is ready")
+        wait_until(lambda: sorted(s["name"] for s in d.status()["services"]) == ["more", "web"], 10, "and has read the file again", d.log)
 
 
 main()
