@@ -63,7 +63,12 @@ int oneshot_remove(const struct config *config, bool overrides_only)
 	size_t removed = 0;
 	int r;
 
-	if (instance_claim(&claim) < 0) {
+	r = instance_claim(&claim);
+	if (r < 0 && r != -EADDRINUSE) {
+		log_error("whether flowpind is running here cannot be told: %s", strerror(-r));
+		return FLOWPIN_EXIT_FAILED;
+	}
+	if (r < 0) {
 		log_error("flowpind is running here: %s",
 			  overrides_only ? "it looks after its overrides itself"
 					 : "use `flowpin teardown`, or stop it first");

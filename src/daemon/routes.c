@@ -18,6 +18,7 @@
 #include "pin/policy.h"
 
 #define REDUMP_DELAY_MS	   50
+#define REDUMP_RETRY_S	   1
 #define DATAGRAMS_PER_CALL 32
 
 static int route_apply(struct daemon *d, const struct nlmsghdr *nlh)
@@ -38,8 +39,6 @@ static int route_apply(struct daemon *d, const struct nlmsghdr *nlh)
 	route_clear(&route);
 	return r;
 }
-
-static void routes_redump_soon(struct daemon *d);
 
 static int object_apply(struct daemon *d, const struct nlmsghdr *nlh)
 {
@@ -104,6 +103,8 @@ static int on_monitor_message(const struct nlmsghdr *nlh, void *arg)
 	if (!concerns_routes(nlh->nlmsg_type))
 		return apply(nlh, arg);
 	r = netstate_apply(d, nlh);
+	if (r == -ENOMEM)
+		return r;
 	if (policy_is_foreign_change(d->policy, nlh)) {
 		d->policy_foreign = true;
 		sync_soon(d);
@@ -121,11 +122,15 @@ static int on_monitor_message(const struct nlmsghdr *nlh, void *arg)
 static void on_monitor(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct daemon *d = arg;
+	uint32_t dropped;
 	int r;
 
 	r = nl_receive(d->rt_monitor, DATAGRAMS_PER_CALL, on_monitor_message, d);
-	if (r == -ENOBUFS) {
-		log_warning("rtnetlink events were lost: reading links, rules and routes again");
+	if (r == -ENOBUFS || r == -ENOMEM) {
+		if (log_limit_pass(&d->limit_routes, clock_now_ms(), &dropped))
+			log_warning("rtnetlink events were lost (%s): reading links, rules and "
+				    "routes again",
+				    strerror(-r));
 		d->policy_foreign = true;
 		routes_redump_soon(d);
 		sync_soon(d);
@@ -140,6 +145,12 @@ static int dump(struct daemon *d, uint16_t type, uint8_t family, struct err *e)
 	char buf[NL_REQUEST_MAX];
 
 	return nl_dump(d->rt_request, rt_request_dump(buf, type, family), apply, NULL, d, e);
+}
+
+/* A kernel without IPv6, or where it is switched off. */
+static bool is_lacking(int r)
+{
+	return r == -EOPNOTSUPP || r == -EAFNOSUPPORT;
 }
 
 int routes_dump(struct daemon *d, struct err *e)
@@ -160,7 +171,7 @@ int routes_dump(struct daemon *d, struct err *e)
 	d->addresses.n = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(before); i++) {
 		r = dump(d, before[i].type, before[i].family, e);
-		if (r < 0 && !before[i].may_lack)
+		if (r < 0 && !(before[i].may_lack && is_lacking(r)))
 			return r;
 	}
 	netstate_rules_derive(d);
@@ -174,25 +185,28 @@ int routes_dump(struct daemon *d, struct err *e)
 	r = dump(d, RTM_GETROUTE, AF_INET6, e);
 	if (r < 0 && r != -EOPNOTSUPP)
 		return r;
-	rib_sync_end(d->rib);
-	return 0;
+	r = rib_sync_end(d->rib);
+	return r < 0 ? err_set(e, r, "out of memory") : 0;
 }
 
 static void on_redump(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
+	const struct timeval retry = { .tv_sec = REDUMP_RETRY_S };
 	struct daemon *d = arg;
 	struct err e = { 0 };
+	uint32_t dropped;
 
 	if (routes_dump(d, &e) < 0) {
-		log_error("routes cannot be read: %s", e.text);
-		routes_redump_soon(d);
+		if (log_limit_pass(&d->limit_routes, clock_now_ms(), &dropped))
+			log_error("routes cannot be read: %s; trying again", e.text);
+		event_add(d->ev_redump, &retry);
 		return;
 	}
 	members_apply(d, false);
 	hostcheck_run(d);
 }
 
-static void routes_redump_soon(struct daemon *d)
+void routes_redump_soon(struct daemon *d)
 {
 	struct timeval tv = { .tv_usec = REDUMP_DELAY_MS * 1000 };
 

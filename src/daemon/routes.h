@@ -11,10 +11,14 @@
 int routes_open(struct daemon *d, struct err *e) _must_check_;
 
 /* Reads links, addresses, rules, neighbours, nexthop objects and routes anew; members_apply() is
- * left to the caller. No error: what fails of IPv6 before its routes, and a kernel without nexthop
- * objects or IPv6 routes. Errors as of nl_dump(), with its sentence, and -ENOMEM: addresses and
- * rules may be incomplete then, and the rib keeps what is gone. Waits for the kernel only. */
+ * left to the caller. No error: a kernel without IPv6 or nexthop objects. Errors as of nl_dump(),
+ * with its sentence, and -ENOMEM: addresses and rules may be incomplete then, and the rib keeps
+ * what is gone. Waits for the kernel only. */
 int routes_dump(struct daemon *d, struct err *e) _must_check_;
+
+/* All of that by the loop in 50 ms, once however often this was called, and members_apply() then;
+ * again in 1 s when it fails, which is logged. Does not wait. */
+void routes_redump_soon(struct daemon *d);
 
 /* Names in the registry the nexthops that routes name, unnames the others, of all services or of
  * those whose routes changed since the last call; then intent_apply() and sync_soon(). A nexthop

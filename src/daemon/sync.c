@@ -230,8 +230,10 @@ static int policy_write(struct daemon *d, struct err *e)
 		policy_invalidate(d->policy);
 	d->policy_foreign = false;
 	r = policy_sync(d->policy, &model, &changes, &failed, e);
-	if (r < 0)
+	if (r < 0) {
+		d->policy_foreign = foreign;
 		return r;
+	}
 	d->stats.policy_changes += changes;
 	if (failed &&
 	    (!d->stats.policy_failed || log_limit_pass(&d->limit_kernel, clock_now_ms(), &dropped)))
@@ -319,7 +321,7 @@ void sync_now(struct daemon *d)
 	flows_updates_judge(d);
 	/* Tables and rules stand before a mark leads to them. */
 	r = policy_write(d, &e);
-	if (r < 0 && r != -EAGAIN)
+	if (r < 0 && r != -EAGAIN && log_limit_pass(&d->limit_policy, clock_now_ms(), &dropped))
 		log_error("policy routing cannot be written: %s", e.text);
 	e.text[0] = '\0';
 	r2 = ruleset_write(d, &e);

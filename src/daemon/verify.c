@@ -46,6 +46,7 @@ struct verify_job {
 	uint64_t begin_ms;
 	uint32_t cursor;
 	struct tuple_list suspects;
+	bool crowded; /* there were more than that */
 	unsigned looks, waits;
 	uint64_t conntrack, pins;
 	struct json_object *differences, *unread;
@@ -121,7 +122,14 @@ static void unread(struct verify_job *job, const char *plane)
 
 static void suspect(struct verify_job *job, const struct tuple *t)
 {
-	tuple_list_add(&job->suspects, t, SUSPECTS_MAX);
+	if (tuple_list_add(&job->suspects, t, SUSPECTS_MAX) < 0)
+		job->crowded = true;
+}
+
+/* One that is asked for meanwhile is put right, on the list or not. */
+static void suspect_asked(struct verify_job *job, const struct tuple *t)
+{
+	(void)!tuple_list_add(&job->suspects, t, SUSPECTS_MAX);
 }
 
 static int on_entry(const struct nlmsghdr *nlh, void *arg)
@@ -206,7 +214,7 @@ static void step_pins(struct verify_job *job)
 		job->pins += ids[i] != 0;
 		/* A flow with a conntrack entry may be silent for longer than its pin lives. */
 		if (known && (ids[i] ? ids[i] != known->binding : !!(known->flags & FLOW_PIN)))
-			suspect(job, &tuples[i]);
+			(known->list ? suspect_asked : suspect)(job, &tuples[i]);
 		if (known && ids[i] != known->binding)
 			ask_now(job->d, known);
 	}
@@ -320,6 +328,11 @@ static void step_kernel(struct verify_job *job)
 	struct ruleset_model ruleset;
 	struct policy_model policy;
 
+	if (job->crowded)
+		difference(job, "flow table", "all flows",
+			   "more than %d differed at first sight: the others were not looked at "
+			   "again",
+			   SUSPECTS_MAX);
 	if (sync_ruleset_model(job->d, &ruleset, &bindings, &connected) < 0 ||
 	    ruleset_verify(job->d->ruleset, &ruleset, on_ruleset_difference, job, NULL) < 0)
 		unread(job, "nftables");

@@ -275,6 +275,13 @@ void witness_adopt(struct daemon *d, const struct tuple *list, size_t n)
 	}
 }
 
+static void pins_unread(int r)
+{
+	log_warning("the pin map could not be read whole (%s): one-way flows from before are "
+		    "listed with their next conntrack event",
+		    strerror(-r));
+}
+
 static void on_pins_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct daemon *d = arg;
@@ -284,10 +291,7 @@ static void on_pins_step(evutil_socket_t fd _unused_, short what _unused_, void 
 	if (r == 1 || r == -EAGAIN)
 		return;
 	if (r < 0)
-		log_warning("the pin map could not be read whole (%s): one-way flows from before "
-			    "are listed with their next "
-			    "conntrack event",
-			    strerror(-r));
+		pins_unread(r);
 	d->pins_dumping = false;
 	event_free(d->ev_pins);
 	d->ev_pins = NULL;
@@ -296,12 +300,18 @@ static void on_pins_step(evutil_socket_t fd _unused_, short what _unused_, void 
 
 void witness_adopt_begin(struct daemon *d)
 {
-	if (ruleset_pins_dump_begin(d->ruleset) < 0)
+	int r = ruleset_pins_dump_begin(d->ruleset);
+
+	if (r < 0) {
+		pins_unread(r);
 		return;
+	}
 	d->ev_pins = event_new(d->base, ruleset_pins_dump_fd(d->ruleset), EV_READ | EV_PERSIST,
 			       on_pins_step, d);
-	if (!d->ev_pins)
+	if (!d->ev_pins) {
+		pins_unread(-ENOMEM);
 		return;
+	}
 	event_priority_set(d->ev_pins, PRIORITY_STREAM);
 	event_add(d->ev_pins, NULL);
 	d->pins_dumping = true;

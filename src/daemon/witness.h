@@ -30,6 +30,6 @@ void witness_tick(struct daemon *d, uint64_t now_ms);
 /* Those of these tuples that have a pin and are not in the flow table become watched flows, where
  * there is room. When pins cannot be read the rest is left out. Waits for the kernel only. */
 void witness_adopt(struct daemon *d, const struct tuple *list, size_t n);
-/* The same for the whole pin map, read by the loop: once, after start. One that cannot begin is
- * left out without a word, one that breaks off is logged. Does not wait. */
+/* The same for the whole pin map, read by the loop: once, after start. One that cannot begin or
+ * breaks off is logged. Does not wait. */
 void witness_adopt_begin(struct daemon *d);

@@ -329,8 +329,8 @@ static void test_wrong_guess(void **state _unused_)
 			       "[{}," ROUTE(VIAS_BOTH) "," BACK(ET("8")) ",{\"errors\":[]}]");
 		else
 			answer(&w, RPC_OK, 0, 0,
-			       "[{}," ROUTE(VIAS_BOTH) "," BACK(ET("8")) "," PATH("Ethernet42") "," PATH(
-				       "Ethernet42") "," PATH("x") "," ROUTE(VIAS_BOTH) "]");
+			       "[{}," ROUTE(VIAS_BOTH) "," BACK(ET("8")) "," PATH("Et42") "," PATH(
+				       "Et42") "," PATH("x") "," ROUTE(VIAS_BOTH) "]");
 		for (size_t i = 0; i < 3; i++)
 			assert_false(w.l->flow[i].done);
 		ask(&w, false, again, ARRAY_SIZE(again));
@@ -352,8 +352,8 @@ static void test_guess_is_no_proof(void **state _unused_)
 	setup_guess(&w);
 	ask(&w, false, guessed, ARRAY_SIZE(guessed));
 	answer(&w, RPC_OK, 0, 0,
-	       "[{}," ROUTE(VIAS_BOTH) "," BACK(ET("7") "," ET("8")) "," PATH("Ethernet43") "," PATH(
-		       "Et42") "," PATH("Ethernet43") "," ROUTE(VIAS_BOTH) "]");
+	       "[{}," ROUTE(VIAS_BOTH) "," BACK(ET("7") "," ET("8")) "," PATH("Et43") "," PATH(
+		       "Et42") "," PATH("Et43") "," ROUTE(VIAS_BOTH) "]");
 	for (size_t i = 0; i < 3; i++)
 		expect(&w, i, "", "several interfaces lead");
 	teardown(&w);
