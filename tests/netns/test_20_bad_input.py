@@ -158,7 +158,8 @@ def endless():
             equal([c.reply() for c in clients], [None] * 10, f"a megabyte of {what}, ten times: closed")
             for c in clients:
                 c.sock.close()
-        check(memory(d) < before + 4096, "the daemon did not grow by it", lambda: (before, memory(d)))
+        # The sanitizer keeps what is freed for a while.
+        check(SAN or memory(d) < before + 4096, "the daemon did not grow by it", lambda: (before, memory(d)))
         check(serves(d), "and it serves")
         unread(lab, d)
         with Client(d.socket) as slow:
