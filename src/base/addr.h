@@ -33,15 +33,18 @@ int ip_addr_parse(const char *text, struct ip_addr *ret_addr) _must_check_;
  * are set. */
 int ip_prefix_parse(const char *text, struct ip_prefix *ret_prefix) _must_check_;
 
-/* Write text into buf (IP_ADDR_TEXT / IP_PREFIX_TEXT bytes) and return buf. A family of 0 gives "".
- */
+/* Write text into buf (IP_ADDR_TEXT / IP_PREFIX_TEXT bytes) and return buf. An address of family 0
+ * gives "", a prefix of it "/LEN". */
 const char *ip_addr_format(const struct ip_addr *a, char *buf);
 const char *ip_prefix_format(const struct ip_prefix *p, char *buf);
 
+/* Whether family and address are the same. */
 bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *b);
+/* fe80::/10 (RFC 4291); false for IPv4. */
 bool ip_addr_is_linklocal(const struct ip_addr *a);
+/* The same, and the same length. */
 bool ip_prefix_equal(const struct ip_prefix *a, const struct ip_prefix *b);
-/* True when the address lies inside p. */
+/* True when the address lies inside p; false for one of another family. */
 bool ip_prefix_contains_addr(const struct ip_prefix *p, const struct ip_addr *a);
 /* True when inner lies inside outer or equals it. */
 bool ip_prefix_contains(const struct ip_prefix *outer, const struct ip_prefix *inner);

@@ -14,5 +14,6 @@ struct err {
 int err_set(struct err *e, int code, const char *fmt, ...) _printf_(3, 4);
 
 /* Puts "<formatted text>: " in front of the text that *e holds and returns e->code; with an empty
- * text the sentence of strerror() follows. For naming what was being done on the way up. */
+ * text the sentence of strerror() follows. For naming what was being done on the way up. e must not
+ * be NULL; what does not fit is cut. */
 int err_wrap(struct err *e, const char *fmt, ...) _printf_(2, 3);

@@ -23,8 +23,8 @@ int log_level_parse(const char *text, enum log_level *ret_level) _must_check_;
 void log_set_level(enum log_level level);
 
 /* Writes one line to stderr: with journald's <N> prefix when stderr is not a terminal, else with
- * the level's name. Control characters in the text are replaced by '?'. One write(2), which blocks
- * only as stderr does. */
+ * the level's name. Control characters in the text are replaced by '?'; beyond 1,023 bytes it is
+ * cut. One write(2), which blocks only as stderr does. */
 void log_msg(enum log_level level, const char *fmt, ...) _printf_(2, 3);
 
 #define log_error(...)	 log_msg(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -36,11 +36,13 @@
 		*p = free_fn(*p);                          \
 	}
 
+/* For _cleanup_, with a pointer to the variable: frees what it points to. */
 static inline void freep(void *p)
 {
 	free(*(void **)p);
 }
 
+/* Closes the descriptor unless it is negative; the variable keeps it. */
 static inline void closep(int *fd)
 {
 	if (*fd >= 0)

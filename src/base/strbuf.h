@@ -12,6 +12,7 @@ struct strbuf {
 	bool failed;
 };
 
+/* Add a copy of these bytes, of a text, of a formatted text. */
 void strbuf_add(struct strbuf *b, const char *data, size_t len);
 void strbuf_adds(struct strbuf *b, const char *text);
 void strbuf_addf(struct strbuf *b, const char *fmt, ...) _printf_(2, 3);
@@ -21,6 +22,7 @@ void strbuf_addf(struct strbuf *b, const char *fmt, ...) _printf_(2, 3);
  * text). */
 void strbuf_add_json(struct strbuf *b, const char *text);
 
-/* Empties it and keeps the memory. */
+/* Empties it and keeps the memory; `failed` is false again. */
 void strbuf_reset(struct strbuf *b);
+/* Frees the memory; it is empty then. */
 void strbuf_free(struct strbuf *b);

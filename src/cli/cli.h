@@ -68,8 +68,8 @@ enum cli_call_flags {
 	CLI_CALL_RAW = 1 << 1,	/* do not parse them */
 };
 /* Connects, calls "io.flowpin.<method>" with `params` (consumed; NULL for none) and hands each
- * reply to fn. Errors are printed. Returns FLOWPIN_EXIT_OK when the last reply has come, else the
- * exit code that is due. */
+ * reply to fn. Errors are printed. Blocks until the last reply has come, and returns
+ * FLOWPIN_EXIT_OK then, else the exit code that is due. */
 int cli_call(const struct cli *cli, const char *method, struct json_object *params, uint32_t flags,
 	     void (*fn)(const struct cli *cli, const struct cli_reply *reply, void *arg),
 	     void *arg);
@@ -96,10 +96,10 @@ static inline void js_putp(struct json_object **o)
 
 /* Prints the flows that match a filter (consumed). Returns an exit code. */
 int cli_list_flows(const struct cli *cli, struct json_object *filter);
-/* Prints nexthops as a table, the same for every command. */
+/* Prints nexthops (the array `key` of o) as a table, the same for every command. */
 void cli_print_bindings(const struct cli *cli, struct json_object *o, const char *key);
 
-/* Subcommands. */
+/* Subcommands, as `fn` of struct cli_command; what goes wrong is said on stderr. */
 int cmd_status(struct cli *cli, int argc, char **argv);
 int cmd_nexthops(struct cli *cli, int argc, char **argv);
 int cmd_flows(struct cli *cli, int argc, char **argv);

@@ -22,4 +22,5 @@ struct flow_lines {
 /* Prints the objects of an array's inside, one line each, the header before the first. What was
  * understood is taken from `inside`: text that is left over was malformed. */
 void flow_lines_print(struct flow_lines *l, struct slice *inside, FILE *to);
+/* Frees its buffer. */
 void flow_lines_clear(struct flow_lines *l);

@@ -14,6 +14,7 @@ struct peer_state {
 	struct json_object *status;   /* the reply of Status */
 	struct json_object *nexthops; /* the reply of Nexthops */
 };
+/* Releases both; they are NULL then. */
 void peer_state_clear(struct peer_state *s);
 
 /* Reads what `flowpin status --json` and `flowpin nexthops --json` printed, one after the other, in

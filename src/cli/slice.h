@@ -27,6 +27,7 @@ bool slice_item(struct slice *inside, struct slice *ret_value);
 bool slice_enter(struct slice *inside);
 bool slice_leave(struct slice *inside);
 
+/* Byte for byte. */
 bool slice_equal(struct slice s, const char *text);
 /* The value of one member of an object; false when there is none. */
 bool slice_find(struct slice object, const char *key, struct slice *ret_value);

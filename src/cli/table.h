@@ -26,12 +26,15 @@ struct table {
 	bool failed; /* without memory */
 };
 
+/* Adds one cell. Without memory `failed` is set, and the cell is missing. */
 void table_add(struct table *t, const char *fmt, ...) _printf_(2, 3);
 /* The same in a colour. */
 void table_add_colour(struct table *t, const char *colour, const char *fmt, ...) _printf_(3, 4);
 
 /* Header and rows. `indent` blanks in front; `width` is the terminal's, 0 for no limit; columns
- * that may shrink are cut (with a ~) until the rows fit. Without rows nothing at all is written. */
+ * that may shrink are cut (with a ~) until the rows fit. Without rows nothing at all is written.
+ * b->failed: no memory, or more columns than 16. */
 void table_format(const struct table *t, size_t indent, unsigned width, bool colour,
 		  struct strbuf *b);
+/* Frees the cells; there are none then. */
 void table_clear(struct table *t);

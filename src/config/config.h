@@ -47,10 +47,10 @@ struct config {
 	size_t n_switches;
 };
 
-/* The switch of that name, or NULL. */
+/* The switch of that name, borrowed from c, or NULL. */
 const struct switch_config *config_switch(const struct config *c, const char *name);
 /* What the names of our flows in switches begin with: "fp-<instance>-", in buf (CONFIG_PREFIX_MAX
- * bytes). */
+ * bytes), which is returned. */
 const char *config_flow_prefix(const struct config *c, char *buf);
 
 /* Reads and checks a configuration file. On failure *e holds "FILE:LINE: reason" (FILE alone where

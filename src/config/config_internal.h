@@ -40,10 +40,13 @@ int config_fail(struct config_reader *rd, int line, const char *fmt, ...) _print
  * of memory. */
 int config_scan(struct config_reader *rd, const char *text, size_t len, char **ret_clean);
 
-/* Makes the parser for the schema. NULL for lack of memory. */
+/* Makes the parser for the schema, which borrows rd; the caller frees it by cfg_free(). NULL for
+ * lack of memory. */
 cfg_t *config_schema_new(struct config_reader *rd);
 
-/* config_service.c: what stands in a service. They return 0, or -1 with the sentence set. */
+/* config_service.c: what stands in a service. Each takes one setting's text, or (close) checks and
+ * completes the section that just ended. They return 0, or -1 with the sentence in *rd, or without
+ * one for lack of memory; so do those of the other files. */
 struct config_option;
 int config_set_prefix(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
 		      const char *value);
@@ -106,10 +109,10 @@ int config_set_group(struct config_reader *rd, cfg_t *cfg, const struct config_o
 		     const char *value);
 int config_set_directory(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
 			 const char *value);
-/* Reads a size within o->min .. o->max. */
+/* Reads a size within o->min .. o->max. 0, or -1 with the sentence. */
 int config_read_size(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
 		     const char *value, uint32_t *ret_size);
-/* Reads a duration within o->min .. o->max milliseconds. */
+/* Reads a duration within o->min .. o->max milliseconds. 0, or -1 with the sentence. */
 int config_read_duration(struct config_reader *rd, cfg_t *cfg, const struct config_option *o,
 			 const char *value, uint32_t *ret_ms);
 

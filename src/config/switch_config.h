@@ -146,4 +146,5 @@ struct switch_config {
 #define SWITCH_DIGEST 33
 const char *switch_config_digest(const struct switch_config *s, char *buf);
 
+/* The word of the configuration: "none", "heavy", ... */
 const char *switch_place_name(enum switch_place place);

@@ -60,12 +60,12 @@ struct control_server {
 	struct control_server_stats stats;
 };
 
-/* server.c */
+/* server.c: event priorities: of requests the middle one, of streams the lowest. */
 int server_request_priority(struct event_base *base);
 int server_pump_priority(struct event_base *base);
 
 /* connection.c */
-/* Takes over fd. -ENOMEM. */
+/* Takes over fd, also on failure: -ENOMEM. The client is the server's. */
 int client_new(struct control_server *s, int fd, uid_t uid, pid_t pid, bool admin,
 	       struct control_client **ret_client);
 /* Ends the call in progress (`gone` is called) and closes. */
@@ -73,8 +73,10 @@ void client_free(struct control_client *cl);
 /* Marks a client as lost; the loop frees it, since whoever is running now may still hold its call.
  */
 void client_fail(struct control_client *cl);
+/* Has the loop give it a turn: a request that is there, a pump that is due. */
 void client_schedule(struct control_client *cl);
-/* Hands to the kernel what it takes now. */
+/* Hands to the kernel what it takes now, the rest as it becomes writable. Never blocks; a peer that
+ * is gone fails the client. */
 void client_flush(struct control_client *cl);
 
 /* call.c */

@@ -18,6 +18,7 @@ int control_json_check(const char *text, size_t len, int depth);
  * -ENOMEM. Of a key that is given twice the last one counts. */
 int control_json_parse(const char *text, size_t len, int depth, struct json_object **ret_object);
 
+/* For _cleanup_; NULL is fine. */
 static inline void json_object_putp(struct json_object **o)
 {
 	json_object_put(*o);

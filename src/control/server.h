@@ -64,14 +64,18 @@ struct control_options {
 	void *arg; /* handed to the methods */
 };
 
-/* Listens on options->path (a stale socket there is replaced, a live one is -EADDRINUSE). Methods
- * of org.varlink.service are served by itself. Streams are pumped at the lowest event priority. */
+/* Listens on options->path (a stale socket there is replaced; a live one is -EADDRINUSE, what is no
+ * socket -EEXIST). Methods of org.varlink.service are served by itself. Streams are pumped at the
+ * lowest event priority. The options are copied, what they point to is borrowed but the path.
+ * -ENAMETOOLONG; -ENOTSUP: events are not edge-triggered; -EINVAL: `interface` names none; -ENOMEM;
+ * errno of socket(2) to listen(2); with a sentence. Does not wait. */
 int control_server_new(struct event_base *base, const struct control_options *options,
 		       struct control_server **ret_server, struct err *e) _must_check_;
 /* Disconnects everybody (`gone` is called for every call in progress) and removes the socket. Not
  * from inside a method. */
 struct control_server *control_server_free(struct control_server *s);
 DEFINE_FREEP(struct control_server, control_server_free)
+/* From now on; who is connected stays. */
 void control_server_limits_set(struct control_server *s, const struct control_limits *limits);
 /* Who may change things from now on, also on connections that stand; NULL: uid 0 only. */
 void control_server_admin_set(struct control_server *s, const gid_t *group);
@@ -80,9 +84,10 @@ struct control_server_stats {
 	uint32_t clients;
 	uint64_t requests, refused; /* refused: over a limit, malformed, without permission */
 };
+/* Counted since it was made; clients: those of now. */
 void control_server_stats(const struct control_server *s, struct control_server_stats *ret_stats);
 
-/* Who asks. */
+/* Who asks, by SO_PEERCRED when it connected. */
 uid_t control_call_uid(const struct control_call *c);
 pid_t control_call_pid(const struct control_call *c);
 /* The number of its connection: each has another one, never 0. */

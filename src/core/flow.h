@@ -64,6 +64,7 @@ int flow_table_new(uint32_t capacity, const uint64_t seed[2],
 struct flow_table *flow_table_free(struct flow_table *t);
 DEFINE_FREEP(struct flow_table, flow_table_free)
 
+/* How many flows there are, and how many there may be. */
 uint32_t flow_table_count(const struct flow_table *t);
 uint32_t flow_table_capacity(const struct flow_table *t);
 /* Bytes of memory that the table has touched so far (slab and index), for `status`. */
@@ -107,8 +108,10 @@ struct flow *flow_table_next(const struct flow_table *t, uint32_t *cursor);
  * order in which they were put at the end. `flow_list_append` moves a flow that is on another list.
  * Constant time. */
 void flow_list_append(struct flow_table *t, uint8_t list, struct flow *f);
-void flow_list_prepend(struct flow_table *t, uint8_t list,
-		       struct flow *f); /* at the front instead */
+/* At the front instead. */
+void flow_list_prepend(struct flow_table *t, uint8_t list, struct flow *f);
+/* Off its list; nothing when it is on none. */
 void flow_list_remove(struct flow_table *t, struct flow *f);
+/* NULL: the list is empty. */
 struct flow *flow_list_first(const struct flow_table *t, uint8_t list);
 uint32_t flow_list_count(const struct flow_table *t, uint8_t list);

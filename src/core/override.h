@@ -45,4 +45,5 @@ struct override {
 int override_list_build(const struct service_set *services, const struct rib *rib,
 			const struct registry *registry, struct override **ret_list,
 			size_t *ret_n) _must_check_;
+/* Frees a list of override_list_build(), and what its overrides own. */
 void override_list_free(struct override *list, size_t n);

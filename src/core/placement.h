@@ -84,6 +84,7 @@ enum placement_state {
 	PLACEMENT_STATE_ABSENT,
 	PLACEMENT_STATE_ADOPTED,
 };
+/* "unknown", "accepted", ... */
 const char *placement_state_name(enum placement_state state);
 /* -EINVAL for another word ("unknown" too: nobody reports that). */
 int placement_state_parse(const char *word, enum placement_state *ret_state) _must_check_;
@@ -97,6 +98,7 @@ enum placement_class {
 	PLACEMENT_CLASS_OTHER,
 };
 #define PLACEMENT_CLASS_COUNT 5
+/* "none", "full", ... */
 const char *placement_class_name(enum placement_class c);
 /* Classifies what a switch says by substring, without regard to case. NULL and "" are NONE, words
  * that are not known OTHER. */
@@ -104,7 +106,7 @@ enum placement_class placement_class_of(const char *text);
 
 struct placement;
 
-/* `seed` as for the flow table. -EINVAL for options out of range, -ENOMEM. */
+/* `seed` as for the flow table. Both are copied. -EINVAL for options out of range, -ENOMEM. */
 int placement_new(const struct placement_options *o, const uint64_t seed[2],
 		  struct placement **ret_placement) _must_check_;
 struct placement *placement_free(struct placement *p);
@@ -186,6 +188,7 @@ enum placement_kind {
 	PLACEMENT_END,
 	PLACEMENT_CHANGE,
 };
+/* As in the seam: "begin", "part", "end", "change". */
 const char *placement_kind_name(enum placement_kind kind);
 
 struct placement_batch {

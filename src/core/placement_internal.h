@@ -196,10 +196,11 @@ static inline uint64_t since_ms(uint64_t then_ms, uint64_t now_ms)
 	return now_ms > then_ms ? now_ms - then_ms : 0;
 }
 
-/* placement_index.c */
+/* placement_index.c: the slab and its index, by p->capacity. -ENOMEM: what was made is left to
+ * placement_index_free(). */
 int placement_index_new(struct placement *p) _must_check_;
 void placement_index_free(struct placement *p);
-/* The zone of the tuple means nothing to them. */
+/* NULL: there is none. The zone of the tuple means nothing to them. */
 struct placement_entry *placement_find(const struct placement *p, const struct tuple *t);
 /* There must be none with this tuple. NULL: the slab is full. All fields but the tuple are zero. */
 struct placement_entry *placement_add(struct placement *p, const struct tuple *t);
@@ -208,6 +209,7 @@ void placement_drop(struct placement *p, struct placement_entry *e);
 /* Puts it at the end of a list of that side (0 none), unless it is on it. */
 void placement_list_move(struct placement *p, enum placement_side side, uint8_t list,
 			 struct placement_entry *e);
+/* The first of a list, and the one behind e on its list. NULL: the end. */
 struct placement_entry *placement_list_first(const struct placement *p, enum placement_side side,
 					     uint8_t list);
 struct placement_entry *placement_list_next(const struct placement *p, enum placement_side side,
@@ -232,7 +234,9 @@ bool placement_fits(const struct placement *p, const struct placement_entry *e, 
 void placement_limits(const struct placement *p, struct placement_room *ret_all,
 		      struct placement_room *ret_normal);
 
-/* placement_share.c: what one source network may have while others wait. */
+/* placement_share.c: what one source network may have while others wait. Nothing is made without a
+ * source_share. -EINVAL: prefixes out of range; -ENOMEM. What was made is left to
+ * placement_share_free(). */
 int placement_share_new(struct placement *p) _must_check_;
 void placement_share_free(struct placement *p);
 /* Somebody knows e now; nobody does any more; it is on another list of its place. */
@@ -246,7 +250,7 @@ bool placement_share_choose(struct placement *p, const struct placement_entry *e
 /* Takes the flow out that a source above its share got last, in favour of `of` (NULL: of nobody,
  * and only where others hold flows too). False: there is none. */
 bool placement_share_yield(struct placement *p, const struct placement_entry *of, uint64_t now_ms);
-/* Forgets a candidate of a source above its share, in favour of this tuple. */
+/* Forgets a candidate of a source above its share, in favour of this tuple. False: none. */
 bool placement_share_yield_candidate(struct placement *p, const struct tuple *t);
 /* The room or the options may have changed. Linear when they did. */
 void placement_share_measure(struct placement *p, uint64_t now_ms);
@@ -254,9 +258,12 @@ void placement_share_measure(struct placement *p, uint64_t now_ms);
 /* placement_heavy.c: it is in, or waits for room. */
 bool placement_takes_part(const struct placement_entry *e);
 
-/* placement_room.c: what rejections teach. */
+/* placement_room.c: what rejections teach. The wish of e is taken back; its back-off begins, and
+ * the room or its family is judged. */
 void placement_rejected(struct placement *p, struct placement_entry *e, enum placement_class c,
 			uint64_t now_ms);
+/* Whether another flow of this family (0 IPv4, 1 IPv6) may be chosen, as far as refusals of the
+ * family go. */
 bool placement_door_open(const struct placement *p, unsigned family, uint64_t now_ms);
 /* Lets more in after a back-off; returns the milliseconds until that may happen again. */
 uint64_t placement_ceiling_probe(struct placement *p, uint64_t now_ms);
@@ -278,5 +285,5 @@ void placement_state_set(struct placement *p, struct placement_entry *e, enum pl
 int placement_enter(struct placement *p, const struct tuple *t, const struct placement_facts *f,
 		    bool adopted, uint64_t now_ms) _must_check_;
 
-/* placement_view.c */
+/* placement_view.c: e as others see it; the zones are borrowed from it. */
 void placement_view_of(const struct placement_entry *e, struct placement_view *ret_view);

@@ -37,6 +37,7 @@ enum binding_reason {
 	REASON_EMPTY,   /* no flow left */
 	REASON_SERVICE, /* its service was removed */
 };
+/* Half a sentence for a person: "a route names it". */
 const char *binding_reason_text(enum binding_reason r);
 
 /* What is known of a nexthop's health. */
@@ -110,9 +111,11 @@ struct registry_limits {
 
 struct registry;
 
+/* The limits are copied. -ENOMEM. */
 int registry_new(const struct registry_limits *limits, struct registry **ret_registry) _must_check_;
 struct registry *registry_free(struct registry *r);
 DEFINE_FREEP(struct registry, registry_free)
+/* A reload: they count from the next call on. Bindings above max_id stay. */
 void registry_limits_set(struct registry *r, const struct registry_limits *limits);
 
 /* One change of state, for the log, for `monitor` and for what must be written into the kernel. */
@@ -177,7 +180,7 @@ uint64_t registry_tick(struct registry *r, uint64_t now_ms);
 /* Operator's wishes. registry_drain refuses with -EBUSY and a sentence when no other active binding
  * of the service would be left (of a named binding that is not drained yet); -ENOENT with a
  * sentence: no such id. registry_undrain ends a drain and a release; registry_release is not
- * refused. */
+ * refused; both ignore an id that is not in use. */
 struct drain_intent {
 	uint64_t since_s, deadline_s, release_s; /* seconds since 1970; 0 none */
 	uint32_t uid;
@@ -191,7 +194,7 @@ void registry_release(struct registry *r, uint8_t id, uint64_t now_ms);
  * REASON_SERVICE). */
 void registry_service_remove(struct registry *r, const char *service, uint64_t now_ms);
 
-/* Counts flows of a binding up or down. An id that is not in use is ignored. */
+/* Counts flows of a binding up or down, not below 0. An id that is not in use is ignored. */
 void registry_flow_count(struct registry *r, uint8_t id, int32_t delta, uint64_t now_ms);
 
 /* The next binding from *cursor on (start with 0) that no route names and that has no flow left,
@@ -202,10 +205,11 @@ void registry_flow_count(struct registry *r, uint8_t id, int32_t delta, uint64_t
 uint8_t registry_quiet_next(const struct registry *r, uint8_t *cursor);
 void registry_retire(struct registry *r, uint8_t id, uint64_t now_ms);
 
-/* NULL when the id is free. */
+/* NULL when the id is free. Borrowed, as all below; it changes with the registry. */
 const struct binding *registry_binding(const struct registry *r, uint8_t id);
 /* The next binding in use above *cursor (start with 0), NULL at the end. */
 const struct binding *registry_binding_next(const struct registry *r, uint8_t *cursor);
+/* NULL: the service has no such binding. */
 const struct binding *registry_find(const struct registry *r, const char *service,
 				    const struct ip_addr *gateway, uint32_t ifindex);
 /* The next nexthop from *cursor on (start with 0), NULL at the end. */
@@ -217,6 +221,7 @@ struct unpinned {
 	struct nexthop_spec nexthop;
 	uint32_t ifindex;
 };
+/* Borrowed until the next call that changes the registry. */
 const struct unpinned *registry_unpinned(const struct registry *r, size_t *ret_n);
 
 /* What the kernel must be told of a binding, by its state and flags:

@@ -36,6 +36,7 @@ static inline uint64_t elapsed_ms(uint64_t since_ms, uint64_t now_ms)
 
 /* registry_ids.c: an id that may be given away. -ENOSPC, -EEXIST, -ERANGE as registry_name(). */
 int registry_id_pick(const struct registry *r, uint8_t fixed_id, uint8_t *ret_id) _must_check_;
+/* Forgets the binding with this id, which is given away last. */
 void registry_id_free(struct registry *r, uint8_t id);
 
 /* registry_changes.c: enters a change of b to another state. */
@@ -46,6 +47,7 @@ void registry_change_push(struct registry *r, const struct binding *b, enum bind
  * per binding). */
 struct nexthop *registry_nexthop_take(struct registry *r, const struct ip_addr *gateway,
 				      uint32_t ifindex, const char *ifname);
+/* One binding less refers to it; without any its place is free. */
 void registry_nexthop_drop(struct nexthop *nh);
 /* Finds those FAILED whose link has been down for long enough; true when there was one. */
 bool registry_nexthops_settle(struct registry *r, uint64_t now_ms);

@@ -108,45 +108,55 @@ enum rib_standing {
 	RIB_STANDING_INSIDE_ALL, /* it lies only inside service prefixes of length 0 */
 	RIB_STANDING_FULL,	 /* it covers a service prefix or lies inside a longer one */
 };
+/* Makes the watches of all service prefixes, sorted. -ENOMEM. */
 int rib_watches_new(struct rib *r) _must_check_;
+/* By all prefixes of all services. */
 enum rib_standing rib_standing_of(const struct rib *r, const struct ip_prefix *p);
-/* Makes a new slot the cover of the service prefixes that it covers best. */
+/* Makes a new slot the cover of the service prefixes that it covers best. -ENOMEM. */
 int rib_covers_take(struct rib *r, struct rib_slot *s) _must_check_;
 /* Hands them to the next longer covers. The slot is no longer found by rib_slot_find() and not
- * counted in lengths. */
+ * counted in lengths. -ENOMEM; it is done even then. */
 int rib_covers_leave(struct rib *r, struct rib_slot *s) _must_check_;
 /* Gives the slot these nexthops (taken over, also on failure) and brings relevance and members up
- * to date. */
+ * to date. -ENOMEM. */
 int rib_slot_resolve(struct rib *r, struct rib_slot *s, struct route_nexthop *resolved, size_t n,
 		     uint32_t mtu, uint32_t metric) _must_check_;
+/* Deactivates and frees all of the slot's relevances. */
 void rib_relevances_free(struct rib *r, struct rib_slot *s);
 
-/* rib_member.c: members, counted by reference. Both do nothing when there is nothing to do. */
+/* rib_member.c: members, counted by reference. Both do nothing when there is nothing to do.
+ * -ENOMEM: nothing is linked. */
 int rib_relevance_activate(struct rib *r, struct rib_slot *s, struct rib_relevance *v) _must_check_;
 void rib_relevance_deactivate(struct rib *r, struct rib_slot *s, struct rib_relevance *v);
+/* NULL: it has none for this service. */
 struct rib_relevance *rib_relevance_find(const struct rib_slot *s, uint16_t service);
+/* The same gateway and interface. */
 bool rib_nexthop_same_hop(const struct route_nexthop *a, const struct route_nexthop *b);
 /* In everything that a copy of the route would show. Their order means nothing: IPv6 tells the same
  * route in one order in events and in another in a dump. */
 bool rib_nexthops_equal(const struct route_nexthop *a, size_t n_a, const struct route_nexthop *b,
 			size_t n_b);
 
-/* rib_object.c: nexthop objects, and what a route comes to with them. */
+/* rib_object.c: nexthop objects, and what a route comes to with them. Enters e among the users of
+ * the object that its route names, which is made when it is not there; nothing without one.
+ * -ENOMEM. */
 int rib_object_use(struct rib *r, struct rib_entry *e) _must_check_;
+/* Takes e off them; an object that nobody told of goes with its last user. */
 void rib_object_unuse(struct rib *r, struct rib_entry *e);
 /* True when a route can have several nexthops: by itself, by a group, or by an object that is not
  * known yet. */
 bool rib_route_is_multipath(const struct rib *r, const struct route *route);
 /* Resolves the slot's first route anew and does all that follows. Frees the slot when nothing in it
- * is to be kept. */
+ * is to be kept. -ENOMEM. */
 int rib_slot_refresh(struct rib *r, struct rib_slot *s) _must_check_;
+/* Forgets objects that were not entered since rib_sync_begin(). -ENOMEM. */
 int rib_objects_sweep(struct rib *r) _must_check_;
 void rib_objects_free(struct rib *r);
 
-/* rib.c */
+/* rib.c: NULL when there is none. */
 struct rib_slot *rib_slot_find(const struct rib *r, const struct rib_table *t,
 			       const struct ip_prefix *p);
-/* Takes the slot out with all its routes and frees it. */
+/* Takes the slot out with all its routes and frees it. -ENOMEM: it is gone even then. */
 int rib_slot_remove(struct rib *r, struct rib_slot *s) _must_check_;
 /* Takes one route out of its slot. The slot is to be refreshed afterwards. */
 void rib_entry_remove(struct rib *r, struct rib_entry *e);

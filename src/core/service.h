@@ -58,11 +58,12 @@ struct service_set {
 	struct service *list;
 	size_t n;
 };
+/* Frees what the set holds; it is empty then. */
 void service_set_clear(struct service_set *s);
 
-/* The service that a flow to (dst, proto, dport) belongs to: the most specific prefix, then the
- * narrowest port range that holds dport, wins. Returns its index in the set, or -1. `family` and
- * `dst` as in struct tuple. Linear in the number of prefixes: for single flows, not for packets. */
+/* The service that a flow to (dst, proto, dport) of `t` belongs to: the most specific prefix, then
+ * the narrowest port range that holds dport, wins. Returns its index in the set, or -1. Linear in
+ * the number of prefixes: for single flows, not for packets. */
 int service_set_match(const struct service_set *s, const struct tuple *t);
 
 /* One cell of the compiled services: addresses first..last, one protocol, ports first..last belong
@@ -82,5 +83,5 @@ int service_set_compile(const struct service_set *s, struct service_cell **ret_c
 
 /* Refuses services that overlap equally: the same prefix, a common protocol, and port ranges that
  * overlap without one of them lying properly inside the other. -EEXIST with a sentence that names
- * both services and what they share. */
+ * both services and what they share; -ENOMEM. */
 int service_set_check(const struct service_set *s, struct err *e) _must_check_;

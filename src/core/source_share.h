@@ -37,9 +37,11 @@ uint32_t source_share_count(const struct source_share *s, uint32_t network);
 bool source_share_full(const struct source_share *s, const struct tuple *t, uint32_t max);
 /* A flow of this network was kept out: remembered for as long as it has any. 0: nothing. */
 void source_share_refuse(struct source_share *s, uint32_t network);
+/* Whether one was kept out since the network last had no flow. False for 0. */
 bool source_share_refused(const struct source_share *s, uint32_t network);
 /* No network's number is higher. */
 uint32_t source_share_highest(const struct source_share *s);
+/* The network of this tuple's source as a prefix, whether or not it has flows. */
 struct ip_prefix source_share_prefix(const struct source_share *s, const struct tuple *t);
 /* Bytes that were touched so far. */
 size_t source_share_memory(const struct source_share *s);

@@ -14,11 +14,12 @@ struct flow_filter {
 	struct nexthop_spec nexthop;
 };
 
-/* Reads it; `o` NULL is the filter that lets all pass. -EINVAL with the offending key in *ret_key.
- */
+/* Reads it; `o` NULL is the filter that lets all pass. -EINVAL with the offending key (static) in
+ * *ret_key. A value of another type counts as absent: params_check() comes before. */
 int flow_filter_parse(struct json_object *o, struct flow_filter *ret_filter,
 		      const char **ret_key) _must_check_;
+/* A flow without a binding that no switch mirrored has no service, state or nexthop. */
 bool flow_filter_match(const struct daemon *d, const struct flow_filter *filter,
 		       const struct flow *f);
-/* True when the filter gives a whole tuple. */
+/* True when the filter gives a whole tuple; its zone is 0 unless given. */
 bool flow_filter_tuple(const struct flow_filter *filter, struct tuple *ret_tuple);

@@ -25,7 +25,8 @@ struct switch_nexthop {
 	size_t n_named;
 };
 
-/* What its flowpin-eapi said last. -1 where a number was not given. */
+/* What its flowpin-eapi said last. capacity, free and boot are -1 where they were not given, the
+ * other numbers 0. */
 struct switch_health {
 	bool known, reachable;
 	uint64_t told_ms, reached_ms;
@@ -81,18 +82,24 @@ struct switches {
 
 /* --- what the rest of flowpind calls; each does nothing without a switch --- */
 
-/* switches.c */
+/* switches.c: makes d->switches, which switches_close() frees, also after a failure: -ENOMEM, as of
+ * placement_new(), mirror_new(), control_server_new() and mirror_socket_new(), -ENAMETOOLONG; with
+ * a sentence. Blocks on the group database. */
 int switches_open(struct daemon *d, struct err *e);
 void switches_close(struct daemon *d);
+/* At each tick of the daemon: mirrors, life, accounting, and what is to be written and told. Waits
+ * for the kernel only. */
 void switches_tick(struct daemon *d, uint64_t now_ms);
-/* Before d->config is replaced, and after. */
+/* Before d->config is replaced, and after. Switches that are gone, or have another mirror, are let
+ * go, and their mirror's flows end as "unpinned"; new ones are taken up. Failures are logged. */
 void switches_reload_begin(struct daemon *d, const struct config *new);
 void switches_reload(struct daemon *d);
-/* Sends what is due, soon. */
+/* Sends what is due, in 5 ms. There must be a switch. */
 void switches_soon(struct daemon *d);
 
 /* switch_flows.c */
-/* A flow was learned, moved, or something about it changed. */
+/* A flow was learned, moved, or something about it changed: offered to each switch that may take
+ * it. */
 void switches_flow(struct daemon *d, struct flow *f, uint64_t now_ms);
 /* It is about to be removed; `why` as in flows_end(). */
 void switches_flow_end(struct daemon *d, struct flow *f, const char *why);
@@ -101,19 +108,22 @@ bool switches_hold(const struct daemon *d, const struct tuple *t);
 /* The conntrack entry of a flow is gone. True: a switch holds the flow, which stays. */
 bool switches_keep(struct daemon *d, struct flow *f);
 /* For a teardown: all wishes are taken back; how many flows the attached switches still hold or are
- * to be told of; and offered anew. */
+ * to be told of; and offered anew. Linear. */
 void switches_withdraw_all(struct daemon *d);
 uint32_t switches_left(const struct daemon *d);
 void switches_offer_again(struct daemon *d);
+/* One places flows that were answered: it has to be heard when that is so. */
 bool switches_want_updates(const struct daemon *d);
+/* Its flows are offered as they are now; those that are dead with it end. Linear. */
 void switches_binding_changed(struct daemon *d, const struct binding_change *c);
 
 /* switch_drain.c: true while flows of these bindings are to be placed before the drain; `*ret_left`
- * are those left. */
+ * are those left. False: no switch can take them now. Until the end they are placed like those of
+ * draining bindings. Linear. */
 bool switches_place_first(struct daemon *d, const uint8_t *ids, size_t n, uint32_t *ret_left);
 void switches_place_first_end(struct daemon *d, const uint8_t *ids, size_t n);
 
-/* switch_report.c */
+/* switch_report.c: the method io.flowpin.Switches of control.sock. */
 void switches_method(struct control_call *call, struct json_object *params, void *arg);
 /* Adds ,"switches":[...] with a row for each switch that knows the flow. */
 void switches_flow_text(const struct daemon *d, const struct flow *f, struct strbuf *b);
@@ -130,52 +140,66 @@ void switches_verify(const struct daemon *d, switches_difference_fn *difference,
 
 /* --- between the files of this job --- */
 
+/* NULL: there is none. Borrowed until the next reload, as the next two. */
 struct switch_state *switch_by_name(const struct daemon *d, const char *name);
+/* By the zone of its mirror. */
 struct switch_state *switch_by_zone(const struct daemon *d, uint16_t zone);
-struct switch_state *switch_of(const struct daemon *d,
-			       const struct flow *f); /* that mirrored it; NULL */
+/* That mirrored it. */
+struct switch_state *switch_of(const struct daemon *d, const struct flow *f);
 
-/* switch_flows.c */
+/* switch_flows.c: offers each flow; those that it mirrored end whose nexthop is dead. Linear. */
 void switch_offer_all(struct switch_state *s, uint64_t now_ms);
 /* Found in the switch, and not known here: adopted, or left alone. */
 void switch_adopt(struct switch_state *s, const struct tuple *t,
 		  const struct placement_observation *o, uint64_t now_ms);
-/* The binding of this service whose gateway has this address, NULL. */
+/* The binding of this service whose gateway has this address, NULL. Borrowed. */
 const struct binding *switch_binding(const struct daemon *d, const char *service,
 				     const struct ip_addr *gateway);
 
 /* switch_life.c */
-/* Refreshes what is alive in the switch, and ends what nobody sees packets of. */
+/* Refreshes what is alive in the switch, and ends what nobody sees packets of; once a second,
+ * however often it is called. Linear. Waits for the kernel only. */
 void switch_life(struct switch_state *s, uint64_t now_ms);
 
-/* switch_nexthops.c */
+/* switch_nexthops.c: pointers are good until one is added. NULL: there is none. */
 struct switch_nexthop *switch_nexthop_find(const struct switch_state *s,
 					   const struct ip_addr *addr);
+/* A route of this service names it. */
 bool switch_nexthop_serves(const struct switch_nexthop *n, const char *service);
-/* Finds or adds. NULL: no room. */
+/* Finds or adds (alive, and named by no route). NULL: no room, no memory, or no address. */
 struct switch_nexthop *switch_nexthop_add(struct switch_state *s, const struct ip_addr *addr);
+/* Where this flow of the switch's mirror goes. NULL: not known. */
 struct switch_nexthop *switch_nexthop_of(const struct switch_state *s, const struct flow *f);
-/* One Health is read: begin, set each that it named, end (those not named are named by no route and
- * silent). */
+/* One Health is read: begin, set each that it named, end. Those not named are named by no route,
+ * and as alive as they were. End judges who is dead, and ends the flows there. */
 void switch_nexthops_begin(struct switch_state *s);
 void switch_nexthops_end(struct switch_state *s, uint64_t now_ms);
+/* All of them; there are none then. */
 void switch_nexthops_free(struct switch_state *s);
 
-/* switch_server.c */
+/* switch_server.c: those of daemon.sock; static. */
 const struct control_method *switch_methods(void);
-void switch_detach(struct switch_state *s, const char *why); /* ends its calls */
-void switch_tell(struct switch_state *s, uint64_t now_ms);   /* what is due on Desired and Ask */
+/* Its calls end with NotAttached and this sentence; it is not reachable then. */
+void switch_detach(struct switch_state *s, const char *why);
+/* What is due on Desired and Ask. Nothing before d->ready. */
+void switch_tell(struct switch_state *s, uint64_t now_ms);
+/* `closed` of struct control_options. */
 void switch_connection_closed(uint64_t connection, void *arg);
 
 /* switch_params.c */
-/* 0, or -EINVAL. */
+/* 0, with zone 0, or -EINVAL. */
 int switch_tuple_parse(struct json_object *o, struct tuple *ret_tuple);
-void switch_tuple_text(const struct tuple *t, struct strbuf *b); /* as JSON */
-struct json_object *switch_param(struct json_object *o, const char *key,
-				 enum json_type type); /* NULL */
+/* Adds it as JSON, without its zone. */
+void switch_tuple_text(const struct tuple *t, struct strbuf *b);
+/* A member of this type, borrowed from o, or NULL. */
+struct json_object *switch_param(struct json_object *o, const char *key, enum json_type type);
+/* A whole number; `otherwise` where there is none. */
 int64_t switch_param_int(struct json_object *o, const char *key, int64_t otherwise);
 
-/* switch_heavy.c */
+/* switch_heavy.c: begins a dump of conntrack's counters for the switches whose heavy-interval has
+ * passed, unless a dump runs; the loop goes on with it. Without memory the interval is skipped. */
 void switch_heavy_tick(struct switches *w, uint64_t now_ms);
+/* Throws a dump away that is under way. */
 void switch_heavy_cancel(struct switches *w);
+/* A switch places the largest flows. */
 bool switch_heavy_wanted(const struct daemon *d);

@@ -69,15 +69,21 @@ struct agent {
 	struct log_limit limit_refused, limit_read;
 };
 
+/* Another number each time; no secret. */
 uint64_t agent_random(struct agent *a);
 /* It cannot be used now: why, and when it is tried again. */
 void agent_down(struct agent *a, enum http_outcome outcome, const char *sentence);
+/* Looks for what is due in so many milliseconds, in place of what was set before. */
 void agent_arm(struct agent *a, uint64_t ms);
+/* Calls back, if anybody asked for it. */
 void agent_tell_health(struct agent *a);
 
-/* agent_read.c, agent_ask.c, agent_write.c: begin what is due, if nothing is under way. */
+/* agent_read.c, agent_ask.c, agent_write.c: begin what is due, if nothing is under way. Errors end
+ * in agent_down(), or in a question that is broken off. agent_ask_step: true when a request is
+ * under way. */
 void agent_read_step(struct agent *a, uint64_t now_ms);
 bool agent_ask_step(struct agent *a);
+/* All questions are broken off and answered, but one that a request is out for. */
 void agent_ask_drop(struct agent *a, const char *why);
 void agent_write_step(struct agent *a, uint64_t now_ms);
 /* agent_surroundings.c: the command list of what is around, and its answer. False: all of it was
@@ -85,5 +91,7 @@ void agent_write_step(struct agent *a, uint64_t now_ms);
 bool agent_surroundings_commands(struct agent *a, uint64_t now_ms);
 /* The answer was too large. True: less is asked for from now on. */
 bool agent_surroundings_shrink(struct agent *a);
+/* A round begins: nothing of it is read yet. */
 void agent_surroundings_begin(struct agent *a);
+/* What came of the commands; one that was refused is left out for a while or asked otherwise. */
 void agent_surroundings_take(struct agent *a, const struct rpc_answer *answer, uint64_t now_ms);

@@ -22,13 +22,16 @@ struct channel_result {
 	uint64_t begin_ms, took_ms;
 };
 
+/* `config` is borrowed, and so is h. -ENOMEM; as of http_conn_new(); with a sentence. */
 int channel_new(struct http *h, const struct switch_config *config, struct channel **ret_channel,
 		struct err *e) _must_check_;
+/* A request under way is dropped, without a call back. */
 struct channel *channel_free(struct channel *c);
 DEFINE_FREEP(struct channel, channel_free)
 
 /* Sends the commands (copied) as one request of format "text" or "json". `done` is called once,
- * from the loop, never from inside; it may call this again. Errors as of http_conn_post(). */
+ * from the loop, never from inside; it may call this again. Errors as of http_conn_post(). -EACCES
+ * also for the password of `enable`. */
 int channel_run(struct channel *c, const struct commands *commands, bool text,
 		void (*done)(const struct channel_result *r, void *arg), void *arg,
 		struct err *e) _must_check_;

@@ -16,8 +16,11 @@ struct commands {
 /* Adds one command. A control character in it drops the command and sets `failed`: nothing that was
  * put into a template may begin another command. */
 void commands_add(struct commands *c, const char *command);
+/* i < n. Borrowed until the next one is added. */
 const char *commands_get(const struct commands *c, size_t i);
-void commands_reset(struct commands *c); /* keeps the memory */
+/* Empties it and keeps the memory; `failed` is false again. */
+void commands_reset(struct commands *c);
+/* Frees the memory; it is empty then. */
 void commands_free(struct commands *c);
 
 /* What a template's {key} stands for; a value of NULL leaves the whole command out. */

@@ -30,7 +30,8 @@ struct flow_target {
 	uint32_t idle_timeout_s;
 };
 
-/* `enable`, `configure`, `directflow`, and `no shutdown` where that is wanted. */
+/* `enable`, `configure`, `directflow`, and `no shutdown` where that is wanted. Without memory
+ * c->failed is set, as by the next. */
 void flow_text_begin(const struct switch_config *s, struct commands *c);
 /* "no flow NAME". */
 void flow_text_delete(const char *name, struct commands *c);
@@ -41,4 +42,5 @@ void flow_text_delete(const char *name, struct commands *c);
 int flow_text_add(const struct switch_config *s, const char *name, const struct tuple *t,
 		  const struct flow_target *target, bool delete_first,
 		  struct commands *c) _must_check_;
+/* What is configured for this address family. */
 enum switch_action flow_text_action(const struct switch_config *s, uint8_t family);

@@ -39,7 +39,8 @@ struct http_answer {
 
 /* -ENOMEM. */
 int http_new(struct event_base *base, struct http **ret_http) _must_check_;
-struct http *http_free(struct http *h); /* after all of its connections */
+/* After all of its connections. */
+struct http *http_free(struct http *h);
 DEFINE_FREEP(struct http, http_free)
 
 /* `config` is borrowed. -ENOMEM; -EINVAL: libcurl does not take a setting, with the sentence. */

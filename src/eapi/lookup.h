@@ -57,8 +57,8 @@ struct lookup {
 			 their own, around that one */
 };
 
-/* `watch` and `topology` are borrowed and may change between the calls; routes that are read are
- * noted in `watch`, and so is where flows came in. */
+/* All are borrowed; `watch` and `topology` may change between the calls; routes that are read are
+ * noted in `watch`, and so is where flows came in. -ENOMEM. */
 int lookup_new(const struct switch_config *config, struct watch *watch,
 	       const struct topology *topology, int64_t question,
 	       struct lookup **ret_lookup) _must_check_;
@@ -67,7 +67,7 @@ DEFINE_FREEP(struct lookup, lookup_free)
 /* seen_ms: when the flow's first packet was seen. False: there are LOOKUP_FLOWS already. */
 bool lookup_add(struct lookup *l, const struct tuple *t, uint64_t seen_ms);
 
-/* The next request, and its format. False: every flow has its answer. */
+/* The next request (c is emptied first), and its format. False: every flow has its answer. */
 bool lookup_next(struct lookup *l, struct commands *c, bool *ret_text);
 /* What came of it, now. */
 void lookup_answer(struct lookup *l, const struct rpc_answer *a, uint64_t now_ms);

@@ -15,6 +15,7 @@ struct backoff {
 };
 /* Counts a failure and returns how long to wait. */
 uint64_t backoff_fail(struct backoff *b, uint64_t random);
+/* It worked: the next wait is the first again. */
 void backoff_reset(struct backoff *b);
 
 /* Writes: a switch that answers slowly gets smaller batches and rests half as long as it worked, so
@@ -26,7 +27,9 @@ struct pace {
 	double command_ms;     /* smoothed time of one command; 0: not known */
 	uint64_t next_ms;
 };
+/* Full batches at first. */
 void pace_init(struct pace *p, uint32_t flows_max, uint32_t commands_max);
+/* A request of so many commands was answered: how large the next is, and when. */
 void pace_answered(struct pace *p, uint32_t commands, uint64_t took_ms, uint64_t now_ms);
 /* A request failed as a whole: the next one is half as large. */
 void pace_failed(struct pace *p);

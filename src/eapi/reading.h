@@ -41,13 +41,17 @@ struct reading {
 	bool json, text;	     /* which of both were read */
 };
 
-/* Adds what the JSON model says. False: it is no such model. */
+/* Adds what the JSON model says. False: it is no such model, or no memory: it may be there in
+ * part. */
 bool reading_add_json(struct reading *r, const struct switch_config *s, const char *prefix,
 		      struct json_object *model);
 /* Adds what the text says, for flows and fields that are not known yet. False without memory. */
 bool reading_add_text(struct reading *r, const struct switch_config *s, const char *prefix,
 		      const char *text);
+/* NULL: not there. Borrowed until the reading changes. */
 struct flow_reading *reading_find(const struct reading *r, const struct tuple *t);
-void reading_clear(struct reading *r); /* keeps the index's key */
+/* Frees what it holds and keeps the index's key. */
+void reading_clear(struct reading *r);
 
+/* By the configured texts; where several fit: inactive, rejected, pending, programmed. */
 enum flow_status flow_status_classify(const struct switch_config *s, const char *text);

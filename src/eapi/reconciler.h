@@ -33,6 +33,7 @@ DEFINE_FREEP(struct reconciler, reconciler_free)
 
 /* The prefix of our names, as flowpind says. Another one than before forgets everything. */
 void reconciler_set_prefix(struct reconciler *r, const char *prefix);
+/* "" before it is set. Borrowed. */
 const char *reconciler_prefix(const struct reconciler *r);
 
 struct wish {
@@ -53,7 +54,8 @@ void reconciler_detach(struct reconciler *r);
 int reconciler_wish(struct reconciler *r, const struct wish *w, uint64_t now_ms) _must_check_;
 
 /* A complete reading whose request was sent at begin_ms. Flows that a request is out for, or was at
- * that time, are left as they are. */
+ * that time, are left as they are. -ENOMEM, also at RECONCILER_FLOWS_MAX flows: the reading is then
+ * taken in part. */
 int reconciler_read(struct reconciler *r, const struct reading *reading, uint64_t begin_ms,
 		    uint64_t now_ms) _must_check_;
 /* Whether a reading with the text is needed: the model may hide a flow, or does not tell a nexthop.
@@ -83,6 +85,7 @@ struct write_batch {
 	size_t n, cap;
 	size_t begin; /* commands in front of the first item */
 };
+/* Frees what it holds; it is empty then. */
 void write_batch_clear(struct write_batch *b);
 
 enum batch_outcome {
@@ -93,8 +96,8 @@ enum batch_outcome {
 	BATCH_DRY,     /* shown, not sent */
 };
 
-/* The next request, of at most `flows` flows. False: there is nothing to do now. Its flows wait for
- * reconciler_done(). */
+/* The next request, of at most `flows` flows, in *ret_batch (written over, then the caller's to
+ * clear). False: there is nothing to do now. Its flows wait for reconciler_done(). */
 bool reconciler_next(struct reconciler *r, uint32_t flows, uint64_t now_ms,
 		     struct write_batch *ret_batch);
 struct batch_failure {
@@ -116,6 +119,7 @@ enum observation_state {
 	OBSERVED_ABSENT,
 	OBSERVED_ADOPTED,
 };
+/* As in the seam: "accepted", ... */
 const char *observation_state_name(enum observation_state s);
 
 struct observation {
@@ -138,6 +142,7 @@ struct reconciler_summary {
 	int64_t capacity, free; /* in entries; -1: not known */
 	uint64_t lag_ms;	/* how long the oldest wish waits to be programmed */
 };
+/* Linear. */
 void reconciler_summarize(const struct reconciler *r, uint64_t now_ms,
 			  struct reconciler_summary *ret_summary);
 /* Each nexthop that a flow is to go or goes to. */

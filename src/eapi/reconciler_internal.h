@@ -91,20 +91,24 @@ struct reconciler {
 	struct room room;
 };
 
-/* reconciler.c */
+/* reconciler.c: NULL when there is none. Flows move when one is added or removed. */
 struct rec_flow *rec_find(const struct reconciler *r, const struct tuple *t);
-struct rec_flow *rec_flow_get(struct reconciler *r,
-			      const struct tuple *t); /* NULL: no memory, or too many */
+/* Finds or adds. NULL: no memory, or too many. */
+struct rec_flow *rec_flow_get(struct reconciler *r, const struct tuple *t);
+/* The last one takes its place. */
 void rec_remove(struct reconciler *r, size_t position);
+/* Its own idle timeout, else the switch section's. */
 uint32_t rec_idle_ms(const struct reconciler *r, const struct rec_flow *f);
+/* The switch refused it, in these words: a wait that doubles begins. */
 void rec_refuse(struct rec_flow *f, enum refusal refusal, const char *text, uint64_t now_ms);
 
-/* reconciler_room.c */
+/* reconciler_room.c: table entries that a flow takes. */
 uint32_t rec_entries(const struct reconciler *r, const struct tuple *t);
 /* Entries that flows of ours take now. */
 int64_t rec_used(const struct reconciler *r);
 /* How many may be taken; INT64_MAX: no limit is known. */
 int64_t rec_limit(const struct reconciler *r);
+/* The switch had no room: what fitted is the limit, until a wait that doubles has passed. */
 void rec_room_full(struct reconciler *r, uint64_t now_ms);
 /* After a reading without rejections. */
 void rec_room_fits(struct reconciler *r, uint64_t now_ms);

@@ -44,6 +44,7 @@ struct rpc_answer {
 /* Never fails: what cannot be read is RPC_UNKNOWN with a message. */
 void rpc_parse(const char *text, size_t len, uint64_t id, size_t n_commands,
 	       struct rpc_answer *ret_answer);
+/* Frees what it holds. */
 void rpc_answer_free(struct rpc_answer *a);
 /* The result of command `i`, NULL where there is none. One that is a string of JSON is parsed;
  * `*hold` owns what was parsed. */

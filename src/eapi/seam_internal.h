@@ -39,10 +39,10 @@ struct seam {
 	size_t changed_at, full_at;
 };
 
-/* seam.c */
+/* seam.c: ends the connections; the next try comes after a wait. */
 void seam_lost(struct seam *s, const char *why);
 /* seam_tell.c: sends the next thing that is to be said, if nothing is on its way. */
 void seam_pump(struct seam *s);
-/* seam_read.c */
+/* seam_read.c: a reply on Desired, on Ask. What is not understood ends in seam_lost(). */
 void seam_take_wishes(struct seam *s, struct json_object *params);
 void seam_take_question(struct seam *s, struct json_object *params);

@@ -62,12 +62,14 @@ const char *interface_normalize(const char *name, char *buf);
 uint16_t interface_vlan(const char *name);
 
 /* Each replaces its part of the topology. False: not such a model (the part is as it was), or no
- * memory. */
+ * memory (it may be empty then). */
 bool topology_read_neighbours(struct topology *t, uint8_t family, struct json_object *model);
 bool topology_read_macs(struct topology *t, struct json_object *model);
 bool topology_read_ports(struct topology *t, struct json_object *model);
+/* Frees what it holds; nothing is known then. */
 void topology_clear(struct topology *t);
 
+/* NULL: not known. Borrowed until its part is read again. */
 const struct neighbour *topology_neighbour(const struct topology *t, const struct ip_addr *a);
 const struct port *topology_port(const struct topology *t, const char *name);
 /* The port or port-channel behind which a neighbour is: its own where it is routed. NULL: not
@@ -83,16 +85,18 @@ bool routes_each(struct json_object *model, const char *vrf,
 		 void (*fn)(const struct ip_prefix *p, struct json_object *route, void *arg),
 		 void *arg);
 /* The most specific route of the model that holds `dst`, and its prefix (NULL: nobody asks). 0;
- * -ENOENT: none; -EBADMSG; -ENOMEM. */
+ * -ENOENT: none; -EBADMSG; -ENOMEM. The caller clears *ret_route. */
 int route_read(struct json_object *model, const char *vrf, const struct ip_addr *dst,
 	       struct ip_prefix *ret_prefix, struct vias *ret_route) _must_check_;
-/* The nexthops of one route of routes_each(). */
+/* The nexthops of one route of routes_each(), for the caller to clear. -ENOMEM. */
 int route_read_vias(struct json_object *route, struct vias *ret_route) _must_check_;
 /* The order of struct vias, for qsort(). 0: the same nexthop with the same weight. */
 int via_compare(const void *a, const void *b);
+/* The same nexthops with the same weights. */
 bool vias_equal(const struct vias *a, const struct vias *b);
 /* *ret_copy has what it held cleared. False, and as it was: no memory. */
 bool vias_copy(const struct vias *r, struct vias *ret_copy);
+/* Frees them; there are none then. */
 void vias_clear(struct vias *r);
 /* The one nexthop of a route that is behind this interface, by its own name or as a member of a
  * port-channel. 0; -ENOENT: none; -ENOTUNIQ: several. */

@@ -29,4 +29,5 @@ void tuple_index_remove(struct tuple_index *x, const struct tuple *t, tuple_inde
 /* The thing of this tuple moved to another position. */
 void tuple_index_move(struct tuple_index *x, const struct tuple *t, uint32_t position,
 		      tuple_index_at at, const void *owner);
+/* Frees the memory and keeps the key. */
 void tuple_index_clear(struct tuple_index *x);

@@ -74,6 +74,7 @@ struct watch {
 
 /* Follows the prefixes of all services, which are borrowed. -ENOMEM. */
 int watch_init(struct watch *w, const struct service_set *services) _must_check_;
+/* Frees what it holds; nothing is followed then. */
 void watch_clear(struct watch *w);
 
 /* True for a prefix that is read with the whole table, which others of its family are read with,

@@ -27,15 +27,18 @@ struct handoff_options {
 	void *arg;
 };
 
-/* Tries to connect at once and goes on trying from the loop. -ENAMETOOLONG, -ENOMEM. */
+/* Tries to connect at once and goes on trying from the loop. Does not wait. -ENAMETOOLONG (an empty
+ * path, too), -ENOMEM; with a sentence. */
 int handoff_new(struct event_base *base, const struct handoff_options *options,
 		struct handoff **ret_handoff, struct err *e) _must_check_;
+/* What waits is dropped, and counted nowhere. */
 struct handoff *handoff_free(struct handoff *h);
 DEFINE_FREEP(struct handoff, handoff_free)
 
-/* Sends or keeps up to MIRROR_RECORDS_MAX records with different tuples; in each packet a tuple is
- * there once. *account is borrowed until handoff_free: handed_on counts those that were sent, and
- * dropped[MIRROR_DROP_HANDOFF] those that will never be, whenever that turns out. */
+/* Sends or keeps up to MIRROR_RECORDS_MAX records (of more none) with different tuples; in each
+ * packet a tuple is there once. *account is borrowed until handoff_free: handed_on counts those
+ * that were sent, and dropped[MIRROR_DROP_HANDOFF] those that will never be, whenever that turns
+ * out. */
 void handoff_flows(struct handoff *h, const char *switch_name, const struct mirror_record *records,
 		   uint32_t n, struct mirror_counters *account);
 /* Sends a copy of the counters; while there is no connection, nothing. */

@@ -28,7 +28,8 @@ struct mirror_receiver_options {
 struct mirror_receiver;
 
 /* Opens the sockets, which takes CAP_NET_RAW and is the last thing that does; nothing is received
- * before mirror_receiver_bind(). What socket(2) and setsockopt(2) say, -ENOMEM. */
+ * before mirror_receiver_bind(). What socket(2) and setsockopt(2) say; -EINVAL: no name of an
+ * interface; -E2BIG: too many neighbours; -ENOMEM; with a sentence. Does not wait. */
 int mirror_receiver_new(const struct mirror_receiver_options *options,
 			struct mirror_receiver **ret_receiver, struct err *e) _must_check_;
 struct mirror_receiver *mirror_receiver_free(struct mirror_receiver *r);

@@ -22,13 +22,15 @@ struct source_options {
 	const struct switch_config *own; /* one of config's, with a mirror */
 };
 
-/* Opens the sockets, which takes CAP_NET_RAW; nothing is received before source_begin(). */
+/* Opens the sockets, which takes CAP_NET_RAW; nothing is received before source_begin(). Errors as
+ * of mirror_receiver_new(), with a sentence. */
 int source_new(const struct source_options *options, struct source **ret_source,
 	       struct err *e) _must_check_;
 struct source *source_free(struct source *s);
 DEFINE_FREEP(struct source, source_free)
 
-/* Needs no privilege. Without an interface of that name this is left to source_tick(). */
+/* Needs no privilege. 0 also without an interface of that name, or where it cannot be bound
+ * (logged): that is left to source_tick(). -ESTALE as of that. */
 int source_begin(struct source *s) _must_check_;
 /* To be called every second: counts, and looks after the interface. -ESTALE: only another process
  * can receive from it. */

@@ -40,8 +40,9 @@ int ct_filter_events(struct nl *nl, uint32_t mark_mask, const uint16_t *zones,
 		     size_t n_zones) _must_check_;
 
 /* Write a request into buf (NL_REQUEST_MAX bytes) and return it, for nl_dump(), nl_request() or a
- * pipeline. Those with a tuple (original direction, IPv4 or IPv6, a protocol with ports) return
- * NULL without memory; the kernel answers -ENOENT when there is no such entry in the tuple's zone.
+ * pipeline. Marks and masks are in host order, timeouts in seconds. Those with a tuple (original
+ * direction, IPv4 or IPv6, a protocol with ports) return NULL without memory; the kernel answers
+ * -ENOENT when there is no such entry in the tuple's zone.
  * dump: all entries of both families, or with mask != 0 those with
  * (theirs & mask) == (mark & mask), filtered by the kernel.
  * get: answered with the entry.

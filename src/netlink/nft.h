@@ -52,7 +52,8 @@ typedef void (*nft_refused_fn)(size_t index, int code, void *arg);
 int nft_batch_commit(struct nl *nl, struct nft_batch *b, nft_refused_fn refused, void *arg,
 		     struct err *e);
 
-/* The header of a request outside a batch, in buf (MNL_SOCKET_BUFFER_SIZE bytes). */
+/* The header of a request outside a batch (NFT_MSG_*, NFPROTO_*), at the beginning of buf, which
+ * must have room for the attributes, too. */
 struct nlmsghdr *nft_request(void *buf, uint16_t type, uint16_t family);
 
 /* Userdata as nft(8) writes it: bytes of type, length, value. Returns the value of `type`, or NULL

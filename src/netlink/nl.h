@@ -17,12 +17,13 @@ struct nl;
 typedef int (*nl_message_fn)(const struct nlmsghdr *nlh, void *arg);
 
 /* Opens a non-blocking, close-on-exec socket of a protocol (NETLINK_ROUTE, NETLINK_NETFILTER),
- * bound, with NETLINK_EXT_ACK, NETLINK_CAP_ACK and NETLINK_GET_STRICT_CHK. Negative errno of
- * socket(2)/bind(2). */
+ * bound, with NETLINK_EXT_ACK, NETLINK_CAP_ACK and NETLINK_GET_STRICT_CHK. -ENOMEM; errno of
+ * socket(2), setsockopt(2) or bind(2). */
 int nl_open(int protocol, struct nl **ret_nl) _must_check_;
 struct nl *nl_close(struct nl *nl);
 DEFINE_FREEP(struct nl, nl_close)
 
+/* Its descriptor, which it owns, to wait for; its port id. */
 int nl_fd(const struct nl *nl);
 uint32_t nl_portid(const struct nl *nl);
 
@@ -34,12 +35,13 @@ uint32_t nl_next_seq(struct nl *nl);
  * Documentation/userspace-api/netlink/intro.rst. */
 int nl_ack_error(const struct nlmsghdr *nlh, struct err *e);
 
-/* Join or leave a multicast group (RTNLGRP_*, NFNLGRP_*). */
+/* Join or leave a multicast group (RTNLGRP_*, NFNLGRP_*). Errno of setsockopt(2). */
 int nl_join(struct nl *nl, unsigned group) _must_check_;
 int nl_leave(struct nl *nl, unsigned group);
 
-/* Asks for buffers of `bytes` by SO_RCVBUFFORCE / SO_SNDBUFFORCE, else by the plain option.
- * *ret_bytes is what the kernel reports afterwards (its bookkeeping doubles what was asked). */
+/* Asks for buffers of `bytes` (at most 1 GiB) by SO_RCVBUFFORCE / SO_SNDBUFFORCE, else by the plain
+ * option. *ret_bytes (may be NULL) is what the kernel reports afterwards (its bookkeeping doubles
+ * what was asked). Errno of setsockopt(2) or getsockopt(2). */
 int nl_set_receive_buffer(struct nl *nl, uint32_t bytes, uint32_t *ret_bytes);
 int nl_set_send_buffer(struct nl *nl, uint32_t bytes, uint32_t *ret_bytes);
 
@@ -66,24 +68,28 @@ int nl_dump(struct nl *nl, struct nlmsghdr *nlh, nl_message_fn fn, void (*restar
 	    void *arg, struct err *e);
 
 /* A dump in steps, for large tables in an event loop: begin sends the request (-EBUSY while one
- * runs); each step reads at most `max_datagrams` and calls fn. Step returns 1: more to come (call
- * again when the socket is readable), 0: complete, -EINTR: complete, but interrupted, or an errno:
- * it is over. After an error of fn the rest of the dump is still read, since the kernel runs one
- * dump per socket: steps return 1 meanwhile and that error at the end. */
+ * runs; errno of sendto(2)); each step reads at most `max_datagrams` and calls fn. Step returns 1:
+ * more to come (call again when the socket is readable), 0: complete, -EINTR: complete, but
+ * interrupted, or an errno: it is over (-EINVAL: none runs). After an error of fn the rest of the
+ * dump is still read, since the kernel runs one dump per socket: steps return 1 meanwhile and that
+ * error at the end. */
 int nl_dump_begin(struct nl *nl, struct nlmsghdr *nlh) _must_check_;
 int nl_dump_step(struct nl *nl, unsigned max_datagrams, nl_message_fn fn, void *arg);
 
 /* Many independent requests in few system calls. nl_pipeline_add copies a complete request (NULL, a
- * builder's failure: -ENOMEM; at most 32 KiB: -EMSGSIZE); nl_pipeline_run sends them in packets and
- * calls `answer` exactly once for each, in the order of adding: `index` counts from 0, `nlh` is the
- * first data message of the answer or NULL, `code` 0 or the kernel's errno with its sentence in *e;
- * -ENOBUFS: its answer was lost. Waits for the kernel's work only. Returns 0 whatever the codes; an
- * errno when the socket failed, which is then also the code of the requests left. It is empty
- * afterwards. `answer` must use neither the pipeline nor its socket. For requests that are answered
- * with an ACK, with or without one data message (no dumps). Borrows nl. */
+ * builder's failure: -ENOMEM; shorter than its header: -EINVAL; at most 32 KiB: -EMSGSIZE);
+ * nl_pipeline_run sends them in packets and calls `answer` exactly once for each, in the order of
+ * adding: `index` counts from 0, `nlh` is the first data message of the answer or NULL, `code` 0 or
+ * the kernel's errno with its sentence in *e; -ENOBUFS: its answer was lost. Waits for the kernel's
+ * work only. Returns 0 whatever the codes; an errno when the socket failed, which is then also the
+ * code of the requests left. It is empty afterwards. `answer` must use neither the pipeline nor its
+ * socket. For requests that are answered with an ACK, with or without one data message (no dumps).
+ * Borrows nl. */
 struct nl_pipeline;
 typedef void (*nl_answer_fn)(size_t index, const struct nlmsghdr *nlh, int code,
 			     const struct err *e, void *arg);
+/* As many requests are under way at once as the receive buffer, as it is now, holds answers for.
+ * -ENOMEM; errno of getsockopt(2). */
 int nl_pipeline_new(struct nl *nl, struct nl_pipeline **ret_pipeline) _must_check_;
 struct nl_pipeline *nl_pipeline_free(struct nl_pipeline *p);
 DEFINE_FREEP(struct nl_pipeline, nl_pipeline_free)

@@ -27,12 +27,14 @@ struct nl {
 	uint8_t *buffers; /* NL_BATCH times NL_DATAGRAM; what is never used is never touched */
 };
 
-/* Sends one buffer of messages to the kernel, which works on them before this returns. */
+/* Sends one buffer of messages to the kernel, which works on them before this returns. Errno of
+ * sendto(2). */
 int nl_send(struct nl *nl, const void *data, size_t len) _must_check_;
 
-/* Waits until something can be read or `deadline_ms` (clock_now_ms()) has passed: -ETIMEDOUT. */
+/* Waits until something can be read or `deadline_ms` (clock_now_ms()) has passed: -ETIMEDOUT. Errno
+ * of poll(2). */
 int nl_wait(struct nl *nl, uint64_t deadline_ms) _must_check_;
 
 /* Reads and calls fn until *done, which fn sets. -ETIMEDOUT after NL_DEADLINE_MS, -ENOBUFS when
- * what was waited for is lost. */
+ * what was waited for is lost, else as of nl_wait() and nl_receive(). */
 int nl_collect(struct nl *nl, nl_message_fn fn, void *arg, const bool *done) _must_check_;

@@ -26,8 +26,9 @@ int rt_decode_rule(const struct nlmsghdr *nlh, struct rule *ret_rule) _must_chec
 void route_clear(struct route *r);
 void nexthop_object_clear(struct nexthop_object *o);
 
-/* Requests, written into buf (MNL_SOCKET_BUFFER_SIZE bytes). */
-/* `type`: RTM_GETROUTE, RTM_GETLINK, ... */
+/* Requests, written into buf (`size` bytes where that is given, else MNL_SOCKET_BUFFER_SIZE); the
+ * caller numbers and sends them. */
+/* `type`: RTM_GETROUTE, RTM_GETLINK, ...; NLM_F_DUMP is set; never NULL. */
 struct nlmsghdr *rt_request_dump(void *buf, uint16_t type, uint8_t family);
 /* `table`, `protocol`: 0 is any. */
 struct nlmsghdr *rt_request_route_dump(void *buf, uint8_t family, uint32_t table, uint8_t protocol);
@@ -43,4 +44,5 @@ struct nlmsghdr *rt_request_rule(void *buf, uint16_t type, uint16_t flags, const
 struct nlmsghdr *rt_request_neighbour_probe(void *buf, const struct neighbour *n);
 /* NTF_USE: resolve it, whether it exists, is FAILED, or does not exist. */
 struct nlmsghdr *rt_request_neighbour_use(void *buf, uint32_t ifindex, const struct ip_addr *addr);
+/* Whether a probe of this entry does no harm. */
 bool neighbour_probeable(const struct neighbour *n);

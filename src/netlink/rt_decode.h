@@ -28,7 +28,7 @@ int rt_decode_via(const struct nlattr *attr, struct ip_addr *ret_addr) _must_che
  * length beyond the family's bits, or an address of another size. */
 int rt_decode_prefix(const struct nlattr *attr, uint8_t family, uint8_t len,
 		     struct ip_prefix *ret_prefix) _must_check_;
-/* Number of the attribute, or `missing`. */
+/* Number of an attribute of four bytes, in host order, or `missing` (NULL). */
 uint32_t rt_decode_u32(const struct nlattr *attr, uint32_t missing);
 /* The encapsulation of a nexthop, its payload as the kernel sent it. One that is longer than
  * ROUTE_ENCAP_MAX keeps its type with encap_len 0: "there is one that cannot be written back". */

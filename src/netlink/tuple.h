@@ -28,5 +28,6 @@ const char *tuple_format(const struct tuple *t, char *buf);
 const char *proto_name(uint8_t proto);
 uint8_t proto_parse(const char *name);
 
+/* Its addresses, with their family. */
 struct ip_addr tuple_src(const struct tuple *t);
 struct ip_addr tuple_dst(const struct tuple *t);

@@ -35,6 +35,7 @@ struct policy_model {
 
 struct policy;
 
+/* Opens its socket; nothing is read or written. -ENOMEM, else as of nl_open(), with a sentence. */
 int policy_new(struct policy **ret_policy, struct err *e) _must_check_;
 struct policy *policy_free(struct policy *p);
 DEFINE_FREEP(struct policy, policy_free)
@@ -49,8 +50,9 @@ struct policy_found {
 	uint8_t families;
 };
 
-/* Reads our rules and routes back. The caller frees *ret_found, which is sorted by id; a table with
- * only its blackholes (its link was down) is not in it. Errors as of policy_sync(). */
+/* Reads our rules and routes back; of `numbers` only mark_mask, table_base and rule_priority count.
+ * The caller frees *ret_found, which is sorted by id; a table with only its blackholes (its link
+ * was down) is not in it. Errors as of policy_sync(). Waits for the kernel's work only. */
 int policy_read(struct policy *p, const struct policy_model *numbers,
 		struct policy_found **ret_found, size_t *ret_n, struct err *e) _must_check_;
 
@@ -67,14 +69,16 @@ int policy_sync(struct policy *p, const struct policy_model *m, size_t *ret_chan
 /* The next policy_sync() reads first. */
 void policy_invalidate(struct policy *p);
 
-/* Lists what differs without writing, one sentence each. */
+/* Lists what differs without writing, one sentence each (borrowed for the call). 0 also with
+ * differences; errors as of policy_sync(). Waits for the kernel's work only. */
 typedef void (*policy_difference_fn)(const char *sentence, void *arg);
 int policy_verify(struct policy *p, const struct policy_model *m, policy_difference_fn fn,
 		  void *arg, struct err *e) _must_check_;
 
 /* Takes every rule and route of ours away; with overrides_only just the overrides and the
  * blackholes (--relax). 0 also when there are none. `numbers` may have zero fields: everything with
- * our rtm_protocol is meant then. The first refusal is returned, after all else was tried. */
+ * our rtm_protocol is meant then. The first refusal is returned, after all else was tried; -ENOMEM,
+ * or the socket's errno; with a sentence. Waits for the kernel's work only. */
 int policy_remove(struct policy *p, const struct policy_model *numbers, bool overrides_only,
 		  size_t *ret_removed, struct err *e) _must_check_;
 

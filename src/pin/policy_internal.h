@@ -38,18 +38,21 @@ struct route_vec {
 	size_t n, cap;
 };
 
-/* Rules and routes of ours; sorted and without duplicates once policy_state_sort() was called. */
+/* Rules and routes of ours; sorted, with one route a key, once policy_state_sort() was called. */
 struct policy_state {
 	struct rule_vec rules;
 	struct route_vec routes;
 };
 
+/* Adds a copy. -ENOMEM. */
 int policy_state_add_rule(struct policy_state *s, const struct rule *rule) _must_check_;
-/* Consumes route->nexthops, also on failure. */
+/* Consumes route->nexthops, also on failure: -ENOMEM. */
 int policy_state_add_route(struct policy_state *s, struct route *route) _must_check_;
+/* Sorts both; of several routes of one key one is kept. */
 void policy_state_sort(struct policy_state *s);
 /* Deep copy of a route. -ENOMEM. */
 int policy_route_copy(const struct route *route, struct route *ret_route) _must_check_;
+/* Frees what it holds; it is empty then. */
 void policy_state_clear(struct policy_state *s);
 
 /* Total orders. Keys first: two routes of one key cannot both stand. Rules of equal priority can.
@@ -98,6 +101,7 @@ struct policy_places {
 	struct policy_place *list;
 	size_t n, cap;
 };
+/* Frees what they hold; there are none then. */
 void policy_places_clear(struct policy_places *p);
 
 /* The ports of a selector as a rule can say them: the kernel takes no range that begins at 0 or
@@ -107,27 +111,29 @@ void policy_places_clear(struct policy_places *p);
 bool policy_selector_normalise(const struct override_selector *s,
 			       struct override_selector *ret_selector);
 
-/* Finds the overrides among rules that stand (sorted). */
+/* Finds the overrides among rules that stand (sorted). -ENOMEM. */
 int policy_places_adopt(const struct policy_model *m, const struct rule_vec *rules, uint64_t now_ms,
 			struct policy_places *ret_places) _must_check_;
 /* Gives each override of the model a table and priorities: its old ones where the order allows it.
- * *ret_places has one entry per override, in the model's order; those without room have table 0. */
+ * *ret_places has one entry per override, in the model's order; those without room have table 0.
+ * -ENOMEM. */
 int policy_places_plan(const struct policy_model *m, const struct policy_places *old,
 		       uint64_t now_ms, struct policy_places *ret_places) _must_check_;
 
-/* Adds what should stand. `groups`: bit h for every group of the tree that stands already and
- * therefore stays. */
+/* Adds what should stand, in no order. -ENOMEM. `groups`: bit h for every group of the tree that
+ * stands already and therefore stays. */
 int policy_want_rules(const struct policy_model *m, const struct policy_places *places,
 		      uint16_t groups, struct policy_state *s) _must_check_;
 int policy_want_routes(const struct policy_model *m, const struct policy_places *places,
 		       struct policy_state *s) _must_check_;
-uint8_t policy_mark_bits(
-	uint32_t mark_mask); /* how many bits the mask has; 0 when it is none that we can use */
+/* How many bits the mask has; 0 when it is none that we can use. */
+uint8_t policy_mark_bits(uint32_t mark_mask);
 /* Groups of the tree whose anchor is among the rules (bit h). */
 uint16_t policy_groups(const struct policy_model *m, const struct rule_vec *rules);
 
 /* Reads everything with our rtm_protocol: rules, and routes in [first_table, last_table]. *s must
- * be empty; it is sorted. */
+ * be empty; it is sorted, and the caller clears it, also after a failure: -ENOMEM, or as of
+ * nl_dump(), with a sentence. */
 int policy_state_read(struct nl *nl, uint32_t first_table, uint32_t last_table,
 		      struct policy_state *s, struct err *e) _must_check_;
 
@@ -136,8 +142,9 @@ struct policy_written {
 	bool stale; /* what stands is not surely known any more: read again before the next write */
 };
 /* Writes the difference between `actual` and `want` and moves into `actual` what was written
- * (`want` is used up). Refusals are counted, the first one's sentence goes to *e. Negative when the
- * socket failed or without memory. */
+ * (`want` is used up). Refusals are counted, the first one's sentence goes to *e. -ENOMEM or the
+ * socket's errno, with a sentence: `actual` is not to be relied on then. Waits for the kernel's
+ * work only. */
 int policy_write(struct nl *nl, struct policy_state *actual, struct policy_state *want,
 		 struct policy_written *ret_written, struct err *e) _must_check_;
 

@@ -49,7 +49,9 @@ struct ruleset_options {
 
 struct ruleset;
 
-/* Opens the sockets and probes the kernel (OWNER and PERSIST). Nothing is written. */
+/* Opens the sockets and probes the kernel (OWNER and PERSIST). Nothing is written. `options` may be
+ * NULL and is not kept. -ENOMEM; -EPERM, -ENOBUFS: nf_tables cannot be written; as of nl_open() and
+ * nl_join(); with a sentence. Waits for the kernel's work only. */
 int ruleset_new(const struct ruleset_options *options, struct ruleset **ret_ruleset,
 		struct err *e) _must_check_;
 struct ruleset *ruleset_free(struct ruleset *r);
@@ -64,17 +66,20 @@ struct ruleset_found {
 
 /* Reads the table back without its pins, becoming its owner where that is possible. *ret_present
  * tells whether it was there; *ret_found (the caller frees it) lists the bindings that its chains
- * name. -EEXIST: it was made with other numbers (mark mask, table base, rule priority); -EPROTO:
- * with a newer layout; -EPERM: another process owns it; each with the sentence that tells what to
- * do. */
+ * name. -EEXIST: it was made with other numbers (mark mask, table base, rule priority) or by
+ * somebody else; -EPROTO: with a newer layout; -EPERM: another process owns it; each with the
+ * sentence that tells what to do. -EINTR: it changed during each reading; -EBADMSG, -ENOMEM, the
+ * kernel's errno. Waits for the kernel's work only. */
 int ruleset_read(struct ruleset *r, const struct ruleset_model *numbers, bool *ret_present,
 		 struct ruleset_found **ret_found, size_t *ret_n, struct err *e) _must_check_;
 
 /* Writes the difference between what was read (or written last) and the model. Without a table:
  * tables, maps and chains first, then `refill` (may be NULL) is called for pins that must be back
- * before any packet passes, base chains last. An existing table is changed without a packet seeing
- * a state between. *ret_changes: objects written; 0 when the kernel held all of it. Errno of the
- * kernel with its extended ACK text. After a failure the next call reads the table again first. */
+ * before any packet passes (a full map ends that and is no error), base chains last. An existing
+ * table is changed without a packet seeing a state between. *ret_changes: objects written; 0 when
+ * the kernel held all of it. Errno of the kernel with its extended ACK text; -EINVAL: no mark mask;
+ * as of service_set_compile(), and of ruleset_read() where it reads first. After a failure the next
+ * call reads the table again first. Waits for the kernel's work only. */
 struct ruleset_pin {
 	struct tuple tuple;
 	uint8_t binding;
@@ -88,31 +93,38 @@ int ruleset_sync(struct ruleset *r, const struct ruleset_model *m, ruleset_refil
  * somebody else wrote. */
 void ruleset_invalidate(struct ruleset *r);
 
-/* Lists what differs between the kernel and the model without writing: one sentence each. For
- * `flowpin verify`. */
+/* Lists what differs between the kernel and the model without writing: one sentence each (borrowed
+ * for the call). For `flowpin verify`. 0 also with differences; that the table is one which
+ * ruleset_read() refuses is the only one then. Errors as of ruleset_sync(). Waits for the kernel's
+ * work only. */
 typedef void (*ruleset_difference_fn)(const char *sentence, void *arg);
 int ruleset_verify(struct ruleset *r, const struct ruleset_model *m, ruleset_difference_fn fn,
 		   void *arg, struct err *e) _must_check_;
 
-/* Deletes the table. 0 also when there is none. */
+/* Deletes the table. 0 also when there is none; -EPERM: another process owns it; -ENOMEM, the
+ * kernel's errno; with a sentence. Waits for the kernel's work only. */
 int ruleset_remove(struct ruleset *r, struct err *e) _must_check_;
 
 /* Readable when nf_tables changed; ruleset_monitor_read() drains it and tells whether somebody else
  * touched our table (deleted it, flushed it, changed anything in it): our own writes are told apart
- * by their port id. -ENOBUFS counts as touched. */
+ * by their port id. -ENOBUFS counts as touched. Another errno of nl_receive(): *ret_foreign is
+ * untouched, and what was read is lost. Never waits. */
 int ruleset_monitor_fd(const struct ruleset *r);
 int ruleset_monitor_read(struct ruleset *r, bool *ret_foreign);
 
 /* Whether the table has the OWNER flag. */
 bool ruleset_owned(const struct ruleset *r);
 
-/* Asks for single pins, many a call: *ret_binding[i] is the id of tuple i's pin, 0 when there is
- * none. */
+/* Asks for single pins, many a call: ret_bindings[i] is the id of tuple i's pin, 0 when there is
+ * none, or no table. The first errno of the kernel, or -ENOMEM, with a sentence: ret_bindings is
+ * not complete then. Waits for the kernel's work only. */
 int ruleset_pins_get(struct ruleset *r, const struct tuple *tuples, size_t n, uint8_t *ret_bindings,
 		     struct err *e) _must_check_;
 /* Deletes and adds pins, transactions of at most 1,000 operations; one that is gone is fine, one
  * that stands is replaced. Tuples of a zone, of protocols without ports and bindings of 0 are
- * passed over. -ENFILE: the map is full (what went before stays). */
+ * passed over. -ENFILE: the map is full (what went before stays); -EINVAL: added before
+ * ruleset_read() or ruleset_sync(); -ENOMEM, the kernel's errno; with a sentence. Wait for the
+ * kernel's work only. */
 int ruleset_pins_delete(struct ruleset *r, const struct tuple *tuples, size_t n,
 			struct err *e) _must_check_;
 int ruleset_pins_add(struct ruleset *r, const struct ruleset_pin *pins, size_t n,
@@ -121,7 +133,8 @@ int ruleset_pins_add(struct ruleset *r, const struct ruleset_pin *pins, size_t n
 /* Walks both pin maps in steps, for adoption at start: begin, then step until it returns 0. Step
  * returns 1 for more, calls fn for each pin, reads at most `max_datagrams`, waits for nothing but
  * the kernel. A map that packets write to meanwhile is never walked exactly: a pin may come twice
- * or be missed. -EBUSY from begin while one runs. */
+ * or be missed. -EBUSY from begin while one runs; errno of sendto(2), and of nl_dump_step(): it is
+ * over. A table that is gone has no pins. */
 typedef void (*ruleset_pin_fn)(const struct tuple *t, uint8_t binding, void *arg);
 int ruleset_pins_dump_begin(struct ruleset *r) _must_check_;
 int ruleset_pins_dump_step(struct ruleset *r, unsigned max_datagrams, ruleset_pin_fn fn, void *arg);
@@ -135,7 +148,8 @@ struct ruleset_counters {
 	} binding[256];
 	uint64_t lost_pins;
 };
-/* Just the lost pins: one object, whatever the number of bindings. */
+/* Just the lost pins: one object, whatever the number of bindings. Both: without the table all is
+ * 0. The kernel's errno or -EBADMSG, with a sentence. Wait for the kernel's work only. */
 int ruleset_lost_pins_read(struct ruleset *r, uint64_t *ret_lost, struct err *e) _must_check_;
 int ruleset_counters_read(struct ruleset *r, struct ruleset_counters *ret_counters,
 			  struct err *e) _must_check_;

@@ -103,6 +103,7 @@ struct rs_image {
 	struct strbuf bytes;
 };
 
+/* Frees what it holds; it is empty then. */
 void rs_image_clear(struct rs_image *im);
 /* The new object (zeroed but for its name), or NULL without memory. Pointers to others move. */
 struct rs_set *rs_image_add_set(struct rs_image *im, const char *name);
@@ -110,7 +111,7 @@ struct rs_chain *rs_image_add_chain(struct rs_image *im, const char *name);
 /* NULL when there is none. Linear. */
 struct rs_set *rs_image_set(const struct rs_image *im, const char *name);
 struct rs_chain *rs_image_chain(const struct rs_image *im, const char *name);
-/* -ENOMEM. */
+/* Add a copy. -ENOMEM. */
 int rs_set_add(struct rs_set *s, const struct rs_element *element) _must_check_;
 int rs_chain_add(struct rs_chain *c, const struct rs_rule *rule) _must_check_;
 /* Sorts sets and chains by name, elements by key and end: what rs_diff() and the finders below
@@ -134,6 +135,7 @@ const struct rs_shape *rs_fixed_shape(enum rs_fixed_set which);
 /* The shapes of a service's maps: nexthop4_, nexthop6_, link_; `name` of each is the prefix. */
 #define RS_SERVICE_SETS 3
 const struct rs_shape *rs_service_shape(unsigned which);
+/* NFT_SET_* of a set of this kind and data. */
 uint32_t rs_shape_flags(enum rs_kind kind, enum rs_data data);
 /* True for the maps whose elements are pins. */
 bool rs_name_is_pins(const char *name);

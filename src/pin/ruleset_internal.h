@@ -33,19 +33,22 @@ struct ruleset {
 	enum { RS_DUMP_IDLE, RS_DUMP_PIN4, RS_DUMP_PIN6 } dump_stage;
 };
 
+/* The mark of a binding, host order; mask must not be 0. */
 static inline uint32_t rs_mark(uint32_t mask, uint8_t id)
 {
 	return (uint32_t)id << __builtin_ctz(mask);
 }
 
-/* ruleset_desired.c: the image of a model, sorted. -ENOMEM, or what service_set_compile() says. */
+/* ruleset_desired.c: the image of a model, sorted; the caller clears it. -EINVAL: no mark mask;
+ * -ENOMEM, or what service_set_compile() says; with a sentence. */
 int rs_desired(const struct ruleset_model *m, struct rs_image *ret_image,
 	       struct err *e) _must_check_;
 
 /* ruleset_chains.c: adds all chains with their rules, base chains too. -ENOMEM. */
 int rs_chains(const struct ruleset_model *m, struct rs_image *image) _must_check_;
 
-/* ruleset_read.c: what the kernel holds, sorted; present = false without the table. */
+/* ruleset_read.c: what the kernel holds, sorted; present = false without the table. The caller
+ * clears it. Errors as of ruleset_read(). Waits for the kernel's work only. */
 int rs_read(struct ruleset *r, struct rs_image *ret_image, struct err *e) _must_check_;
 
 /* ruleset_image.c */
@@ -85,18 +88,22 @@ struct rs_changes {
 	size_t n, cap;
 	bool rebuild; /* the table is not made of our kinds of sets: it must be made anew */
 };
+/* Frees the list; it is empty then. */
 void rs_changes_clear(struct rs_changes *c);
+/* What leads from one image to the other, both sorted. The caller clears it. -ENOMEM. */
 int rs_diff(const struct rs_image *actual, const struct rs_image *desired,
 	    struct rs_changes *ret_changes) _must_check_;
 /* One sentence for a person; buf has `size` bytes. */
 const char *rs_change_format(const struct rs_change *c, char *buf, size_t size);
 
 /* ruleset_write.c: the messages of changes, in the order of kinds that leaves no packet a state
- * between. */
+ * between. They go into r->batch, which remembers a lack of memory; nothing is sent. */
 void rs_write_table(struct ruleset *r, const struct ruleset_model *m);
 void rs_write_table_delete(struct ruleset *r);
+/* With `base` the base chains that are missing, without it all else but sizes. */
 void rs_write_changes(struct ruleset *r, const struct rs_changes *c, const struct rs_image *desired,
 		      bool base);
+/* The new sizes of pin maps. */
 void rs_write_sizes(struct ruleset *r, const struct rs_changes *c);
 /* Takes the ownership of a table that stands. */
 void rs_write_adopt(struct ruleset *r);
