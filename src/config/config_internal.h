@@ -20,7 +20,6 @@ struct config_reader {
 	const char *name; /* of the file, for messages */
 	struct err *err;
 	bool failed; /* *err is set: the first sentence stays */
-	bool out_of_memory;
 	int last_line; /* the sentinel's */
 	bool complete; /* the sentinel was found where it belongs */
 	struct config *config;
@@ -30,6 +29,12 @@ struct config_reader {
 	uint32_t id;		     /* of the nexthop section being read, 0 none yet */
 	int id_lines[256];	     /* where each id was given, 0 nowhere */
 };
+
+/* -1 without a sentence: config_parse() takes that for a lack of memory. */
+static inline int config_no_memory(void)
+{
+	return -1;
+}
 
 /* Sets "NAME:LINE: sentence" unless there is one already. Returns -1, for libconfuse. */
 int config_fail(struct config_reader *rd, int line, const char *fmt, ...) _printf_(3, 4);

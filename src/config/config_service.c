@@ -23,12 +23,6 @@ static bool name_valid(const char *name)
 	return true;
 }
 
-static int no_memory(struct config_reader *rd)
-{
-	rd->out_of_memory = true;
-	return -1;
-}
-
 /* The service that this section describes; it is made at the section's first setting. NULL with the
  * sentence set. */
 static struct service *service_of(struct config_reader *rd, const cfg_t *section)
@@ -50,10 +44,8 @@ static struct service *service_of(struct config_reader *rd, const cfg_t *section
 		return NULL;
 	}
 	list = vec_reserve(set->list, set->n, &rd->cap_services, sizeof(*list));
-	if (!list) {
-		no_memory(rd);
+	if (!list)
 		return NULL;
-	}
 	set->list = list;
 	rd->section = section;
 	rd->cap_prefixes = rd->cap_ports = rd->cap_ids = 0;
@@ -88,7 +80,7 @@ int config_set_prefix(struct config_reader *rd, cfg_t *cfg, const struct config_
 				   CONFIG_PREFIXES_MAX, s->name);
 	prefixes = vec_reserve(s->prefixes, s->n_prefixes, &rd->cap_prefixes, sizeof(p));
 	if (!prefixes)
-		return no_memory(rd);
+		return config_no_memory();
 	s->prefixes = prefixes;
 	prefixes[s->n_prefixes++] = p;
 	return 0;
@@ -160,7 +152,7 @@ int config_set_port(struct config_reader *rd, cfg_t *cfg, const struct config_op
 				   CONFIG_RANGES_MAX, s->name);
 	ports = vec_reserve(s->ports, s->n_ports, &rd->cap_ports, sizeof(p));
 	if (!ports)
-		return no_memory(rd);
+		return config_no_memory();
 	s->ports = ports;
 	ports[s->n_ports++] = p;
 	return 0;
@@ -243,7 +235,7 @@ int config_close_nexthop(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt)
 	}
 	ids = vec_reserve(s->ids, s->n_ids, &rd->cap_ids, sizeof(*ids));
 	if (!ids)
-		return no_memory(rd);
+		return config_no_memory();
 	s->ids = ids;
 	ids[s->n_ids++] = entry;
 	rd->id = 0;
@@ -256,14 +248,14 @@ static int port_compare(const void *a, const void *b)
 }
 
 /* Sorts the ranges and joins those that touch; none at all stands for every port. */
-static int ports_finish(struct config_reader *rd, struct service *s)
+static int ports_finish(struct service *s)
 {
 	size_t n = 0;
 
 	if (s->n_ports == 0) {
 		s->ports = malloc(sizeof(*s->ports));
 		if (!s->ports)
-			return no_memory(rd);
+			return config_no_memory();
 		s->ports[s->n_ports++] = (struct port_range){ 0, UINT16_MAX };
 		return 0;
 	}
@@ -294,10 +286,10 @@ int config_close_service(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt)
 	if (cfg_size(section, "on-withdraw") == 0)
 		s->on_withdraw = memchr(s->protos, IPPROTO_TCP, s->n_protos) ? SERVICE_HOLD
 									     : SERVICE_RELEASE;
-	if (ports_finish(rd, s) < 0)
+	if (ports_finish(s) < 0)
 		return -1;
 	r = service_set_check(&rd->config->services, &e);
 	if (r == -ENOMEM)
-		return no_memory(rd);
+		return config_no_memory();
 	return r < 0 ? config_fail(rd, cfg->line, "%s", e.text) : 0;
 }

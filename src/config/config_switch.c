@@ -60,12 +60,6 @@ static const struct switch_config defaults = {
 	.lookup_batch = 50,
 };
 
-static int no_memory(struct config_reader *rd)
-{
-	rd->out_of_memory = true;
-	return -1;
-}
-
 static bool name_valid(const char *name)
 {
 	size_t n = strlen(name);
@@ -98,10 +92,8 @@ static struct switch_config *switch_of(struct config_reader *rd, const cfg_t *se
 		return NULL;
 	}
 	list = vec_reserve(c->switches, c->n_switches, &rd->cap_switches, sizeof(*list));
-	if (!list) {
-		no_memory(rd);
+	if (!list)
 		return NULL;
-	}
 	c->switches = list;
 	rd->section = section;
 	/* Byte for byte, so that padding is the same in every program: the digest needs that. */

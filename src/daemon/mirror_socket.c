@@ -25,7 +25,7 @@ struct mirror_socket {
 	int fd;
 	bool has_group;
 	gid_t group;
-	struct event *ev;
+	struct event *ev, *resume;
 	struct {
 		int fd;
 		struct event *ev;
@@ -132,9 +132,15 @@ static void on_listen(evutil_socket_t listener, short what _unused_, void *arg)
 {
 	_cleanup_(closep) int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct mirror_socket *s = arg;
+	const struct timeval second = { .tv_sec = 1 };
 	int size = RECEIVE_BUFFER;
 	size_t i = 0;
 
+	/* Without descriptors or memory it stays in the queue: look again later, not at once. */
+	if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+		event_del(s->ev);
+		evtimer_add(s->resume, &second);
+	}
 	if (fd < 0 || !may_connect(s, fd))
 		return;
 	while (i < CLIENTS_MAX && s->clients[i].fd >= 0)
@@ -148,6 +154,11 @@ static void on_listen(evutil_socket_t listener, short what _unused_, void *arg)
 	event_priority_set(s->clients[i].ev, PRIORITY_STREAM);
 	event_add(s->clients[i].ev, NULL);
 	s->clients[i].fd = TAKE_FD(fd);
+}
+
+static void on_resume(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	mirror_socket_listen(arg);
 }
 
 static int socket_bind(struct mirror_socket *s, const struct sockaddr_un *sun, struct err *e)
@@ -206,7 +217,8 @@ int mirror_socket_new(struct daemon *d, const char *path, struct mirror_socket *
 	if (r < 0)
 		return r;
 	s->ev = event_new(d->base, s->fd, EV_READ | EV_PERSIST, on_listen, s);
-	if (!s->ev)
+	s->resume = evtimer_new(d->base, on_resume, s);
+	if (!s->ev || !s->resume)
 		return err_set(e, -ENOMEM, "out of memory");
 	*ret_socket = TAKE_PTR(s);
 	return 0;
@@ -228,6 +240,8 @@ struct mirror_socket *mirror_socket_free(struct mirror_socket *s)
 		client_close(s, i);
 	if (s->ev)
 		event_free(s->ev);
+	if (s->resume)
+		event_free(s->resume);
 	if (s->made.st_ino && lstat(s->path, &st) == 0 && st.st_ino == s->made.st_ino &&
 	    st.st_dev == s->made.st_dev)
 		unlink(s->path);

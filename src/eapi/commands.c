@@ -20,9 +20,10 @@ void commands_add(struct commands *c, const char *command)
 		return;
 	}
 	c->at = at;
-	at[c->n++] = c->text.len;
+	at[c->n] = c->text.len;
 	strbuf_add(&c->text, command, strlen(command) + 1);
 	c->failed |= c->text.failed;
+	c->n += !c->failed;
 }
 
 const char *commands_get(const struct commands *c, size_t i)

@@ -34,6 +34,14 @@ static void forget_routes(struct lookup *l)
 	}
 }
 
+/* A path without the routes around it says nothing. */
+static void forget_answers(struct lookup *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		l->flow[i].path[0] = '\0';
+	forget_routes(l);
+}
+
 struct lookup *lookup_free(struct lookup *l)
 {
 	if (l) {
@@ -431,7 +439,7 @@ static void command_failed(struct lookup *l, const struct lookup_command *c, int
 	case LOOKUP_PATH:
 		if (code == CODE_UNCONVERTED && !l->by_text) {
 			l->by_text = true;
-			forget_routes(l);
+			forget_answers(l);
 			break;
 		}
 		if (l->flow[c->index].misled)

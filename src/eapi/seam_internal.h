@@ -36,6 +36,7 @@ struct seam {
 	int64_t serial; /* to be said to be done */
 	struct seam_answer *answers;
 	bool health, changed, full;
+	bool cut; /* more nexthops than fit into Health: that was said */
 	size_t changed_at, full_at;
 };
 

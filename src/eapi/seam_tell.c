@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/log.h"
 
 static void add_tuple(struct strbuf *b, const struct tuple *t)
 {
@@ -97,13 +98,15 @@ static void add_named(struct strbuf *b, const struct watch *w, const struct ip_a
 	}
 }
 
-static void add_nexthops(struct strbuf *b, const struct watch *w)
+/* Returns how many there was room for. */
+static size_t add_nexthops(struct strbuf *b, const struct watch *w)
 {
 	char addr[IP_ADDR_TEXT];
 	bool first = true;
+	size_t i;
 
 	strbuf_adds(b, ",\"nexthops\":[");
-	for (size_t i = 0; i < w->n_nexthops && b->len < SEAM_MESSAGE; i++) {
+	for (i = 0; i < w->n_nexthops && b->len < SEAM_MESSAGE; i++) {
 		const struct watched_nexthop *h = &w->nexthop[i];
 
 		strbuf_addf(b, "%s{\"address\":\"%s\"", first ? "" : ",",
@@ -115,6 +118,19 @@ static void add_nexthops(struct strbuf *b, const struct watch *w)
 		first = false;
 	}
 	strbuf_adds(b, "]");
+	return i;
+}
+
+static void tell_nexthops(struct seam *s, struct strbuf *b, const struct watch *w)
+{
+	size_t told = add_nexthops(b, w);
+	bool cut = told < w->n_nexthops;
+
+	if (cut && !s->cut)
+		log_warning("switch %s: flowpind is told of %zu of its %zu nexthops: flows on the "
+			    "others are held as if no route named these",
+			    agent_config(s->agent)->name, told, w->n_nexthops);
+	s->cut = cut;
 }
 
 static void tell_health(struct seam *s, struct strbuf *b)
@@ -140,7 +156,7 @@ static void tell_health(struct seam *s, struct strbuf *b)
 	add_number(b, "requests", (int64_t)h.requests);
 	add_number(b, "commands", (int64_t)h.commands);
 	add_number(b, "lag_ms", (int64_t)h.summary.lag_ms);
-	add_nexthops(b, h.watch);
+	tell_nexthops(s, b, h.watch);
 	s->health = false;
 	call(s, CALL_HEALTH, SEAM_INTERFACE "Health", b);
 }

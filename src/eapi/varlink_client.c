@@ -188,11 +188,6 @@ int varlink_connect(struct event_base *base, const char *path,
 	return 0;
 }
 
-bool varlink_busy(const struct varlink *v)
-{
-	return v->busy;
-}
-
 int varlink_call(struct varlink *v, const char *method, const struct strbuf *params, bool more)
 {
 	if (v->busy)

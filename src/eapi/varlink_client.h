@@ -32,4 +32,3 @@ struct varlink *varlink_free(struct varlink *v);
 /* Begins a call; `params` is "{...}". -EBUSY: one is in progress; -ENOMEM. */
 int varlink_call(struct varlink *v, const char *method, const struct strbuf *params,
 		 bool more) _must_check_;
-bool varlink_busy(const struct varlink *v);

@@ -125,15 +125,6 @@ void nft_batch_cut(struct nft_batch *b)
 		b->messages[b->n - 1].cut = true;
 }
 
-size_t nft_batch_operations(const struct nft_batch *b)
-{
-	size_t sum = 0;
-
-	for (size_t i = 0; i < b->n; i++)
-		sum += b->messages[i].operations;
-	return sum;
-}
-
 /* The index behind the last message of the transaction that begins at `from`: the last cut that
  * keeps the limits, or the first one when what lies before it is too long by itself. */
 static size_t transaction_end(const struct nft_batch *b, size_t from)

@@ -38,9 +38,6 @@ void nft_batch_fail(struct nft_batch *b);
 /* A transaction may end here. */
 void nft_batch_cut(struct nft_batch *b);
 
-/* Operations since it was made, emptied or committed. */
-size_t nft_batch_operations(const struct nft_batch *b);
-
 /* Which messages the kernel refused: `index` counts messages from 0 in the order of adding. */
 typedef void (*nft_refused_fn)(size_t index, int code, void *arg);
 

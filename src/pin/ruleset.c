@@ -9,7 +9,7 @@
 #include "pin/ruleset_internal.h"
 
 #define MONITOR_BUFFER (1u << 20)
-#define REFILL_CHUNK 500
+#define REFILL_CHUNK   500
 
 struct probe {
 	bool table_refused, destroy_unknown;
@@ -286,10 +286,12 @@ static int sync_diff(struct ruleset *r, struct sync *s, struct err *e)
 	int code = rs_diff(&r->actual, &s->desired, &s->changes);
 
 	if (code == 0 && s->changes.rebuild) {
-		rs_write_table_delete(r);
 		rs_image_clear(&r->actual);
 		rs_changes_clear(&s->changes);
 		code = rs_diff(&r->actual, &s->desired, &s->changes);
+		/* Not before it is sure that the new table follows in the same transaction. */
+		if (code == 0)
+			rs_write_table_delete(r);
 	}
 	return code < 0 ? err_set(e, code, "%s", strerror(-code)) : 0;
 }

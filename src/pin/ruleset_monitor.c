@@ -65,7 +65,8 @@ int ruleset_monitor_read(struct ruleset *r, bool *ret_foreign)
 			code = 1;
 		}
 	}
-	if (code < 0)
+	/* What was seen before the error counts; the error is there again at the next turn. */
+	if (code < 0 && !l.foreign)
 		return code;
 	*ret_foreign = l.foreign;
 	return 0;

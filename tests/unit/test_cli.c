@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include "base/clock.h"
 #include "cli/cli.h"
@@ -19,6 +21,18 @@ struct world {
 	char dir[64], path[80];
 	pid_t daemon;
 };
+
+/* The file is there before somebody listens on it. */
+static bool is_served(const char *path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	r = connect(fd, (const struct sockaddr *)&sun, sizeof(sun));
+	close(fd);
+	return r == 0;
+}
 
 static int setup(void **state)
 {
@@ -30,8 +44,7 @@ static int setup(void **state)
 	w->daemon = fork();
 	if (w->daemon == 0)
 		_exit(serve(w->path, FLOWS));
-	for (uint64_t end = clock_now_ms() + 10000;
-	     access(w->path, F_OK) < 0 && clock_now_ms() < end;)
+	for (uint64_t end = clock_now_ms() + 10000; !is_served(w->path) && clock_now_ms() < end;)
 		usleep(1000);
 	*state = w;
 	return 0;

@@ -203,7 +203,8 @@ static void test_refused(void **state _unused_)
 	teardown(&w);
 }
 
-static void test_text(void **state _unused_)
+/* first: whether the first path is the one that has no model. */
+static void by_text(bool first)
 {
 	static const char *const before[] = { "enable", "show ip route 1.1.1.1" };
 	static const char *const paths[] = { "enable", "30000", "30001", "30002" };
@@ -211,7 +212,10 @@ static void test_text(void **state _unused_)
 
 	setup(&w, "", ROUTE(VIAS_BOTH), 1000);
 	ask(&w, false, in_one, ARRAY_SIZE(in_one));
-	answer(&w, RPC_FAILED, 2, 1003, "[{}," ROUTE(VIAS_BOTH) ",{}]");
+	if (first)
+		answer(&w, RPC_FAILED, 2, 1003, "[{}," ROUTE(VIAS_BOTH) ",{}]");
+	else
+		answer(&w, RPC_FAILED, 3, 1003, "[{}," ROUTE(VIAS_BOTH) "," PATH("Et42") ",{}]");
 	assert_true(w.l->by_text);
 	ask(&w, false, before, 2);
 	answer(&w, RPC_OK, 0, 0, "[{}," ROUTE(VIAS_BOTH) "]");
@@ -225,6 +229,12 @@ static void test_text(void **state _unused_)
 	expect(&w, 1, "", "cannot tell");
 	expect(&w, 2, A, "");
 	teardown(&w);
+}
+
+static void test_text(void **state _unused_)
+{
+	by_text(true);
+	by_text(false);
 }
 
 static void test_ingress(void **state _unused_)
