@@ -9,6 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "eos-sim"))
 import mirror  # noqa: E402
+import tap  # noqa: E402
 from eossim import Sim  # noqa: E402
 from flowlab import *  # noqa
 from switchlab import FAST, SERVICE, SWITCH, Beside, SwitchLab, section, settle  # noqa: E402
@@ -86,7 +87,7 @@ def independent():
             lab.ip(server, f"route replace default via {lab.address_of(server).rsplit('.', 1)[0]}.253")
         lab.second.control("cli", user="somebody", cmds=["enable", "configure", "directflow", "no shutdown", "flow theirs",
                                                          "match ethertype ip", "match source ip 9.9.9.9", "action drop"])
-        short = "request-timeout = 500ms"
+        short = f"request-timeout = {500 * tap.SLOWER}ms"
         beside = Beside(lab, config=SERVICE % "5m" + section(lab, more=short) +
                         section2(lab, "established", more="max-flows = 50 " + short))
         both_reached(beside)
@@ -107,7 +108,7 @@ def independent():
                             status(beside, OTHER)["not_placed"]) == (200, 50, 150), 30, "as does flowpin switches", poll=0.1)
 
         for title, broken, sound, sim in (("the second", OTHER, SWITCH, lab.second), ("the first", SWITCH, OTHER, lab.sim)):
-            for what, fault in (("is silent", {"kind": "silence", "applied": 0, "count": -1, "hold_ms": 600}),
+            for what, fault in (("is silent", {"kind": "silence", "applied": 0, "count": -1, "hold_ms": 600 * tap.SLOWER}),
                                 ("answers 503", {"kind": "status", "status": 503, "count": -1}),
                                 ("refuses connections", {"kind": "refuse", "count": -1})):
                 sim.control("fault", **fault)
