@@ -21,6 +21,15 @@ def marked(lab):
     return len(re.findall(r"\bmark=[1-9]", lab.conntrack("-L", check=False)))
 
 
+def small_buffer(lab):
+    lab.route(["s1", "s2", "s3"])
+    for server in lab.servers:
+        lab.deaf(server, 9)
+    # No flow of a burst expires while the test looks.
+    lab.sysctl("gw", **{"net.netfilter.nf_conntrack_udp_timeout": 300})
+    return Daemon(lab, SMALL)
+
+
 def burst(lab, d, held, flows=BURST, **kwargs):
     """held: flowpind gets no processor meanwhile, as on a host that is busy with the burst itself."""
     if held and d.pid:
@@ -36,12 +45,7 @@ def burst(lab, d, held, flows=BURST, **kwargs):
 @case("while flowpind gets no processor", True)
 def overrun(held):
     with standard(3) as lab:
-        lab.route(["s1", "s2", "s3"])
-        d = Daemon(lab, SMALL)
-        for server in lab.servers:
-            lab.deaf(server, 9)
-        # None of them expires while the test looks.
-        lab.sysctl("gw", **{"net.netfilter.nf_conntrack_udp_timeout": 300})
+        d = small_buffer(lab)
         pool = TcpPool(lab, 0)
         for n in range(20, 201, 20):  # the buffer holds the events of about a hundred
             pool.open(20)
@@ -83,11 +87,7 @@ def overrun(held):
 def in_a_row():
     """How long it waits before it reads conntrack again depends on what reading costs: a small table is read soon, always."""
     with standard(3) as lab:
-        lab.route(["s1", "s2", "s3"])
-        d = Daemon(lab, SMALL)
-        for server in lab.servers:
-            lab.deaf(server, 9)
-        lab.sysctl("gw", **{"net.netfilter.nf_conntrack_udp_timeout": 300})
+        d = small_buffer(lab)
         for n in range(1, 9):
             burst(lab, d, True, 1000, source=f"12.12.{n}.0")
             wait_until(lambda: d.status()["flows"]["count"] == 1000 * n, 10, f"every flow is known after overrun {n}")  # pylint: disable=cell-var-from-loop
