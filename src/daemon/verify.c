@@ -148,7 +148,8 @@ static int on_entry(const struct nlmsghdr *nlh, void *arg)
 	/* A mirrored flow has its entry, but does not live by it. */
 	job->conntrack++;
 	f = flow_table_get(d->flows, &entry.tuple);
-	if (!f || !(f->flags & (FLOW_CT | FLOW_MIRRORED)) || f->binding != id)
+	if (!f ? !flow_table_source_over(d->flows, &entry.tuple)
+	       : !(f->flags & (FLOW_CT | FLOW_MIRRORED)) || f->binding != id)
 		suspect(job, &entry.tuple);
 	if (f)
 		f->mark = d->generation;
