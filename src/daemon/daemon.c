@@ -30,9 +30,10 @@
 #include "pin/policy.h"
 #include "pin/ruleset.h"
 
-#define TICK_MS		      250
-#define HOSTCHECK_EVERY_TICKS 40
-#define CLIENT_IDLE_MS	      60000
+#define TICK_MS		   250
+#define LOST_PINS_EVERY_MS 2000
+#define HOSTCHECK_EVERY_MS 10000
+#define CLIENT_IDLE_MS	   60000
 
 static const char varlink_interface[] =
 #include "varlink.h"
@@ -105,7 +106,6 @@ static void on_tick(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct daemon *d = arg;
 	uint64_t now = clock_now_ms();
-	uint64_t tick = (now - d->started_ms) / TICK_MS;
 
 	if (!d->ready)
 		return;
@@ -116,10 +116,14 @@ static void on_tick(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	flows_unmarked_check(d, now);
 	flows_updates_judge(d);
 	switches_tick(d, now);
-	if (tick % 8 == 0)
+	if (now >= d->lost_pins_ms) {
+		d->lost_pins_ms = now + LOST_PINS_EVERY_MS;
 		daemon_lost_pins_look(d);
-	if (tick % HOSTCHECK_EVERY_TICKS == 0)
+	}
+	if (now >= d->hostcheck_ms) {
+		d->hostcheck_ms = now + HOSTCHECK_EVERY_MS;
 		hostcheck_run(d);
+	}
 }
 
 static void on_watchdog(evutil_socket_t fd _unused_, short what _unused_, void *arg _unused_)

@@ -150,7 +150,8 @@ struct daemon {
 		uint64_t packets, since_ms;
 	} still[256]; /* chain counters of bindings that may be retired */
 	uint64_t counters_read_ms;
-	uint64_t evict_ms; /* drain.c: not before */
+	uint64_t evict_ms;		     /* drain.c: not before */
+	uint64_t lost_pins_ms, hostcheck_ms; /* daemon.c: the next look */
 	struct log_limit limit_full, limit_source, limit_decode, limit_overrun, limit_repair[2],
 		limit_kernel, limit_policy, limit_lost, limit_routes;
 
