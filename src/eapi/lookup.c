@@ -34,12 +34,12 @@ static void forget_routes(struct lookup *l)
 	}
 }
 
-/* A path without the routes around it says nothing. */
-static void forget_answers(struct lookup *l)
+static void forget_paths(struct lookup *l)
 {
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < l->n; i++) {
 		l->flow[i].path[0] = '\0';
-	forget_routes(l);
+		l->flow[i].misled = false;
+	}
 }
 
 struct lookup *lookup_free(struct lookup *l)
@@ -219,10 +219,7 @@ static size_t add_paths(struct lookup *l, struct commands *c)
  * answer. */
 static void next_in_one(struct lookup *l, struct commands *c, const bool *wanted)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		l->flow[i].path[0] = '\0';
-		l->flow[i].misled = false;
-	}
+	forget_paths(l);
 	add_routes(l, c, LOOKUP_BEFORE, wanted);
 	add_sources(l, c);
 	if (add_paths(l, c) > 0)
@@ -438,8 +435,10 @@ static void command_failed(struct lookup *l, const struct lookup_command *c, int
 		break;
 	case LOOKUP_PATH:
 		if (code == CODE_UNCONVERTED && !l->by_text) {
+			/* A path without the routes around it says nothing. */
 			l->by_text = true;
-			forget_answers(l);
+			forget_paths(l);
+			forget_routes(l);
 			break;
 		}
 		if (l->flow[c->index].misled)

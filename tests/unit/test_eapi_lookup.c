@@ -354,6 +354,31 @@ static void test_wrong_guess(void **state _unused_)
 	}
 }
 
+/* Both at once: the guess is wrong, and there is no model of a path. */
+static void test_wrong_guess_by_text(void **state _unused_)
+{
+	static const char *const routes[] = { "enable", "show ip route 1.1.1.1" };
+	static const char *const paths[] = { "enable", "ingress-interface Ethernet8 ", "30001",
+					     "30002" };
+	struct world w;
+
+	setup_guess(&w);
+	ask(&w, false, guessed, ARRAY_SIZE(guessed));
+	answer(&w, RPC_FAILED, 3, 1003, "[{}," ROUTE(VIAS_BOTH) "," BACK(ET("8")) ",{}]");
+	ask(&w, false, routes, ARRAY_SIZE(routes));
+	answer(&w, RPC_OK, 0, 0, "[{}," ROUTE(VIAS_BOTH) "]");
+	ask(&w, true, paths, ARRAY_SIZE(paths));
+	answer(&w, RPC_OK, 0, 0,
+	       "[{},{\"output\":\"Output Interface: Et43\"},{\"output\":\"Output Interface: "
+	       "Et42\"},{\"output\":\"Output Interface: Et43\"}]");
+	ask(&w, false, routes, ARRAY_SIZE(routes));
+	answer(&w, RPC_OK, 0, 0, "[{}," ROUTE(VIAS_BOTH) "]");
+	expect(&w, 0, B, "");
+	expect(&w, 1, A, "");
+	expect(&w, 2, B, "");
+	teardown(&w);
+}
+
 /* Several interfaces may lead back by now. */
 static void test_guess_is_no_proof(void **state _unused_)
 {
@@ -435,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_ingress_refused),
 		cmocka_unit_test(test_guess),
 		cmocka_unit_test(test_wrong_guess),
+		cmocka_unit_test(test_wrong_guess_by_text),
 		cmocka_unit_test(test_guess_is_no_proof),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_broken),
