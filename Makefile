@@ -78,7 +78,7 @@ $(BUILD)/gen/switch_varlink.h: src/control/io.flowpin.Switch.varlink
 
 # tests/{unit,kernel}/test_X.c is one cmocka program each, linked with the whole library it may need; tests/kernel needs root.
 CMOCKA_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernel/test_*.c))
-CMOCKA_DIRS  := $(LIB_DIRS) pin config control cli mirror eapi
+CMOCKA_DIRS  := $(LIB_DIRS) pin config control cli mirror eapi daemon
 $(CMOCKA_TESTS): LIBS += $(shell pkg-config --libs libcurl) -lm
 $(CMOCKA_TESTS): $(BUILD)/tests/%: tests/%.c $$(call archives,$$(CMOCKA_DIRS))
 	@mkdir -p $(@D)
@@ -88,20 +88,19 @@ $(CMOCKA_TESTS): $(BUILD)/tests/%: tests/%.c $$(call archives,$$(CMOCKA_DIRS))
 # Fuzz targets: tests/fuzz/fuzz_X.c, linked with replay.c into a program that runs its corpus (a test of `make check`), and by
 # `make fuzz` with libFuzzer. The targets play the kernel's side of a netlink socket where they must.
 FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_DIRS   := $(CMOCKA_DIRS) daemon
 FUZZ_SHARED := $(addprefix $(BUILD)/tests/fuzz/,connect.o daemon_world.o directory.o guard.o kernel.o)
 FUZZ_WRAP   := -Wl,--wrap=connect,--wrap=recvmmsg,--wrap=sendmsg,--wrap=nl_send,--wrap=nl_wait
 FUZZ_LINK    = $(Q)$(CC) $(ALL_LDFLAGS) $(FUZZ_WRAP) -o $@ $(filter %.o,$^) $(call link_archives,$^) $(LIBS) \
 		$(shell pkg-config --libs libcurl) -lm
 REPLAYS     := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/fuzz_%)
 $(REPLAYS): $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(FUZZ_SHARED) \
-		$$(call archives,$$(FUZZ_DIRS))
+		$$(call archives,$$(CMOCKA_DIRS))
 	@echo "  FUZZ  $@"
 	$(FUZZ_LINK)
 
 # The same with libFuzzer, in the build that `make fuzz` makes with clang.
 FUZZERS     := $(FUZZ_NAMES:%=$(BUILD)/fuzzers/%)
-$(FUZZERS): $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_SHARED) $$(call archives,$$(FUZZ_DIRS))
+$(FUZZERS): $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_SHARED) $$(call archives,$$(CMOCKA_DIRS))
 	@mkdir -p $(@D)
 	@echo "  FUZZ  $@"
 	$(FUZZ_LINK) -fsanitize=fuzzer

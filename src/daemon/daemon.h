@@ -114,7 +114,7 @@ struct daemon {
 	uint32_t id_flows[256], id_one_way[256]; /* by mark, whether or not a binding has it */
 	bool id_unlisted[256]; /* the flow table had no room for a flow with this mark */
 	bool id_withheld[256]; /* not given out: its mark stands somewhere without a binding */
-	uint8_t generation;    /* of marks and sweeps over the flow table */
+	uint8_t generation;    /* of marks and sweeps over the flow table; from 1 */
 
 	struct link_cache links;
 	struct address_cache addresses;

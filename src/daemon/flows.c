@@ -53,6 +53,19 @@ void flows_move(struct daemon *d, struct flow *f, uint8_t id, uint64_t now_ms)
 		events_flow(d, f, "moved");
 }
 
+void flows_generation_next(struct daemon *d)
+{
+	uint32_t cursor = 0;
+	struct flow *f;
+
+	if (d->generation == UINT8_MAX) {
+		while ((f = flow_table_next(d->flows, &cursor)))
+			f->mark = 0;
+		d->generation = 0;
+	}
+	d->generation++;
+}
+
 static uint8_t flags_of(const struct ct_entry *entry, uint8_t before)
 {
 	uint8_t flags = FLOW_CT | (before & (FLOW_REPLIED | FLOW_ASSURED | FLOW_CARRIED));
@@ -113,6 +126,10 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 			return;
 		r = 1;
 	}
+	/* Its end was told of after the dump had passed the entry. */
+	if (r == 0 && entry->event == CT_EVENT_DUMP && (f->flags & FLOW_PIN) &&
+	    f->mark == d->generation)
+		return;
 	f->mark = d->generation;
 	if (r == 1) {
 		f->since_ms = now_ms;
@@ -167,6 +184,14 @@ static void bury(struct daemon *d, struct flow *f)
 	d->graves = true;
 }
 
+void flows_end_told(struct daemon *d, struct flow *f)
+{
+	if (d->dump)
+		bury(d, f);
+	else
+		flows_end(d, f, "end");
+}
+
 static void destroyed(struct daemon *d, const struct ct_entry *entry)
 {
 	struct flow *f = flow_table_get(d->flows, &entry->tuple);
@@ -178,14 +203,13 @@ static void destroyed(struct daemon *d, const struct ct_entry *entry)
 	}
 	if (!f || (f->flags & FLOW_GRAVE))
 		return;
+	f->mark = d->generation;
 	if (!closed_by_both(entry) && switches_keep(d, f))
 		witness_watch(d, f, false); /* in hardware: nothing ended */
 	else if (!ended_for_good(entry) && f->tuple.zone == 0)
 		witness_watch(d, f, true);
-	else if (d->dump)
-		bury(d, f);
 	else
-		flows_end(d, f, "end");
+		flows_end_told(d, f);
 }
 
 static void apply(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms)

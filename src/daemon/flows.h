@@ -48,6 +48,10 @@ void flows_queue_flush(struct flows_queue *q);
  * left to the caller; those of a mirrored flow are deleted soon. Waits for the kernel at most. */
 void flows_end(struct daemon *d, struct flow *f, const char *why);
 
+/* Ends one that conntrack or the pin map told the end of: as flows_end() with "end", but a dump
+ * that runs, and may have passed its entry before, does not bring it back. */
+void flows_end_told(struct daemon *d, struct flow *f);
+
 /* The flow goes through another binding since now_ms: counts, lists, switches and monitors follow.
  * Its pin and conntrack entry are left to the caller. Waits for the kernel at most. */
 void flows_move(struct daemon *d, struct flow *f, uint8_t id, uint64_t now_ms);
@@ -65,6 +69,9 @@ void flows_updates_judge(struct daemon *d);
  * Waits for the kernel at most. */
 void flows_catch_up(struct daemon *d);
 
+/* Makes d->generation a mark that no flow has. Does not wait. */
+void flows_generation_next(struct daemon *d);
+
 /* Begins to read conntrack whole, by the loop; none may run. A flow whose entry it does not show
  * ends, one of zone 0 only if its pin is gone, too; the first dump calls daemon_conntrack_known()
  * at its end. One that breaks off ends nothing and is made again. Errors as of
@@ -76,10 +83,12 @@ void flows_dump_cancel(struct daemon *d);
 /* A dump that runs is begun anew: what it has read was true before now. */
 void flows_dump_renew(struct daemon *d);
 
-/* Events were lost at now_ms: conntrack is read again after 500 ms without a further loss, or 5 s
- * with them, but not while a dump or a verify runs, and the less often the longer it takes (1 to
- * 60 s between two). Without memory for the timer nothing happens. Does not wait. */
+/* Events were lost at now_ms: conntrack is read again after 500 ms without a further loss, or at
+ * most 5 s with them, but not while a dump runs or a verify reads, and the less often the longer it
+ * takes (1 to 60 s between two). Without memory for the timer nothing happens. Does not wait. */
 void flows_resync_soon(struct daemon *d, uint64_t now_ms);
+/* Whether events were lost and conntrack has not been read whole since. Does not wait. */
+bool flows_resync_pending(const struct daemon *d);
 
 /* For every tick: while entries without a mark may exist that get one unheard, reads conntrack
  * again, after 1 s and then at intervals that double, up to an hour. Not while a dump or a verify

@@ -9,14 +9,15 @@
 #include "daemon/conntrack.h"
 #include "daemon/events.h"
 #include "daemon/switches.h"
+#include "daemon/verify.h"
 #include "daemon/witness.h"
 
 #define DATAGRAMS_PER_STEP 16
 #define QUIET_MS	   500	 /* a resync begins this long after the last overrun ... */
-#define PATIENCE_MS	   5000	 /* ... but no later than this after the first */
-#define BACKOFF_FIRST_MS   1000	 /* between two resyncs; it doubles ... */
-#define BACKOFF_SHARE	   20	 /* ... to so many times what the last one took ... */
-#define BACKOFF_MAX_MS	   60000 /* ... and no further than this */
+#define PATIENCE_MS	   5000	 /* ... but no later than this after the first ... */
+#define SHARE		   20	 /* ... or so many times what the last one took */
+#define BACKOFF_FIRST_MS   1000	 /* between two resyncs; it doubles to SHARE times as well ... */
+#define BACKOFF_MAX_MS	   60000 /* ... but no further than this */
 #define BACKOFF_PAUSE	   3
 #define SILENT_MAX	   100000
 #define UNMARKED_FIRST_MS  1000
@@ -158,7 +159,7 @@ int flows_dump_begin(struct daemon *d)
 	r = conntrack_dump_begin(d->base, PRIORITY_WORK, on_step, job, &job->nl, &job->ev);
 	if (r < 0)
 		return r;
-	d->generation++;
+	flows_generation_next(d);
 	d->last_resync_ms = job->begin_ms;
 	d->dump = TAKE_PTR(job);
 	return 0;
@@ -174,7 +175,7 @@ void flows_dump_cancel(struct daemon *d)
  * A pause of several such times ends the row: what comes then is a burst of its own. */
 static void back_off(struct daemon *d, uint64_t now_ms)
 {
-	uint64_t most = d->resync_took_ms * BACKOFF_SHARE;
+	uint64_t most = d->resync_took_ms * SHARE;
 
 	if (now_ms - d->last_resync_ms > BACKOFF_PAUSE * d->resync_backoff_ms)
 		d->resync_backoff_ms = BACKOFF_FIRST_MS;
@@ -202,16 +203,24 @@ void flows_dump_renew(struct daemon *d)
 		d->dump->looking = looking;
 }
 
+/* How long losses may go on before the table is read amid them. */
+static uint64_t patience_ms(const struct daemon *d)
+{
+	uint64_t share = d->resync_took_ms * SHARE;
+
+	return share < QUIET_MS ? QUIET_MS : share < PATIENCE_MS ? share : PATIENCE_MS;
+}
+
 static void on_resync(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct daemon *d = arg;
 	uint64_t now = clock_now_ms();
 	struct timeval tv = { .tv_usec = QUIET_MS * 1000 / 4 };
 	bool quiet =
-		now - d->last_overrun_ms >= QUIET_MS || now - d->first_overrun_ms >= PATIENCE_MS;
+		now - d->last_overrun_ms >= QUIET_MS || now - d->first_overrun_ms >= patience_ms(d);
 	bool held_back = d->last_resync_ms && now - d->last_resync_ms < d->resync_backoff_ms;
 
-	if (!quiet || held_back || d->dump || d->verify) {
+	if (!quiet || held_back || d->dump || verify_is_reading(d)) {
 		event_add(d->ev_resync, &tv);
 		return;
 	}
@@ -236,11 +245,17 @@ void flows_resync_soon(struct daemon *d, uint64_t now_ms)
 		event_add(d->ev_resync, &tv);
 }
 
+bool flows_resync_pending(const struct daemon *d)
+{
+	return (d->dump && !d->dump->looking) ||
+	       (d->ev_resync && event_pending(d->ev_resync, EV_TIMEOUT, NULL));
+}
+
 /* Entries from before our rules may have been made without room for events: that they got a mark is
  * only seen by reading the table again, now and then, for as long as there are any without one. */
 void flows_unmarked_check(struct daemon *d, uint64_t now_ms)
 {
-	if (!d->unmarked_possible || !d->ready || d->dump || d->verify ||
+	if (!d->unmarked_possible || !d->ready || d->dump || verify_is_reading(d) ||
 	    now_ms < d->unmarked_check_ms)
 		return;
 	d->unmarked_backoff_ms =

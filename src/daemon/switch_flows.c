@@ -265,7 +265,6 @@ static struct flow *adopt_here(struct switch_state *s, const struct tuple *t,
 	f->binding = b->id;
 	f->since_ms = now_ms;
 	f->source = FLOW_SOURCE_SWITCH;
-	f->mark = d->generation;
 	flows_counts(d, b->id, 1, false);
 	witness_watch(d, f, false);
 	pin_write(d, t, b->id, daemon_service(d, service)->idle_timeout_s);

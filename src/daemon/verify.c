@@ -25,10 +25,11 @@
 #define PINS_PER_STEP	      512
 #define SETTLE_MS	      300
 #define LOOKS		      4	 /* at a suspect, SETTLE_MS apart, before it counts */
-#define WAITS		      30 /* SETTLE_MS each, for the pin map's answers */
+#define WAITS		      30 /* SETTLE_MS each, for the pin map's answers and for resyncs */
 #define DIFFERENCES_PER_REPLY 64
 
 enum verify_phase {
+	VERIFY_WAIT,
 	VERIFY_DUMP,
 	VERIFY_SWEEP,
 	VERIFY_PINS,
@@ -43,7 +44,7 @@ struct verify_job {
 	struct nl *nl;
 	struct event *ev_dump, *ev_step;
 	enum verify_phase phase;
-	uint64_t begin_ms;
+	uint64_t begin_ms, overruns;
 	uint32_t cursor;
 	struct tuple_list suspects;
 	bool crowded; /* there were more than that */
@@ -274,17 +275,74 @@ static bool differs(struct verify_job *job, const struct tuple *t, bool report)
 	return false;
 }
 
+/* Has it wait for something, but not for ever; false once that is enough. */
+static bool wait_on(struct verify_job *job)
+{
+	if (job->waits++ >= WAITS)
+		return false;
+	step_soon(job, SETTLE_MS);
+	return true;
+}
+
+static int read_begin(struct verify_job *job)
+{
+	struct daemon *d = job->d;
+	int r = conntrack_dump_begin(d->base, PRIORITY_STREAM, on_dump, job, &job->nl,
+				     &job->ev_dump);
+
+	if (r < 0)
+		return r;
+	job->phase = VERIFY_DUMP;
+	job->begin_ms = clock_now_ms();
+	job->overruns = d->stats.overruns;
+	flows_generation_next(d);
+	return 0;
+}
+
+/* flowpind knows that it does not know all: what it has lost comes first. */
+static void step_wait(struct verify_job *job)
+{
+	struct daemon *d = job->d;
+	int r;
+
+	flows_catch_up(d);
+	if ((d->dump || flows_resync_pending(d)) && wait_on(job))
+		return;
+	if (d->dump) {
+		control_error(job->call, "Busy", "conntrack is being read");
+		return;
+	}
+	r = read_begin(job);
+	if (r < 0)
+		control_error(job->call, "Failed", "conntrack cannot be read: %s", strerror(-r));
+}
+
+/* More suspects than it can keep, since events were lost meanwhile. */
+static bool begin_again(struct verify_job *job)
+{
+	if (!job->crowded || job->overruns == job->d->stats.overruns || job->waits >= WAITS)
+		return false;
+	tuple_list_clear(&job->suspects);
+	job->nl = nl_close(job->nl);
+	job->crowded = false;
+	job->conntrack = job->pins = 0;
+	job->phase = VERIFY_WAIT;
+	step_soon(job, 0);
+	return true;
+}
+
 static void step_settle(struct verify_job *job)
 {
+	struct daemon *d = job->d;
 	size_t kept = 0;
 	bool last;
 
 	/* Those that are gone are asked for first. Others end meanwhile and are asked for, too: in
 	 * an unending crowd it goes on without them. */
-	if (witness_is_asking(job->d) && job->waits++ < WAITS) {
-		step_soon(job, SETTLE_MS);
+	if ((witness_is_asking(d) || flows_resync_pending(d)) && wait_on(job))
 		return;
-	}
+	if (begin_again(job))
+		return;
 	last = ++job->looks >= LOOKS;
 	for (size_t i = 0; i < job->suspects.n; i++)
 		if (differs(job, &job->suspects.list[i], last))
@@ -292,7 +350,7 @@ static void step_settle(struct verify_job *job)
 	job->suspects.n = kept;
 	if (kept && !last) {
 		for (size_t i = 0; i < kept; i++)
-			ask_now(job->d, flow_table_get(job->d->flows, &job->suspects.list[i]));
+			ask_now(d, flow_table_get(d->flows, &job->suspects.list[i]));
 		step_soon(job, SETTLE_MS);
 		return;
 	}
@@ -348,9 +406,8 @@ static void step_kernel(struct verify_job *job)
 static void on_step(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	static void (*const steps[])(struct verify_job * job) = {
-		[VERIFY_SWEEP] = step_sweep,
-		[VERIFY_PINS] = step_pins,
-		[VERIFY_SETTLE] = step_settle,
+		[VERIFY_WAIT] = step_wait,     [VERIFY_SWEEP] = step_sweep,
+		[VERIFY_PINS] = step_pins,     [VERIFY_SETTLE] = step_settle,
 		[VERIFY_KERNEL] = step_kernel,
 	};
 	struct verify_job *job = arg;
@@ -366,45 +423,42 @@ static void gone(struct control_call *call _unused_, void *data)
 	job_free(job);
 }
 
-static int job_begin(struct daemon *d, struct verify_job *job)
+static int job_init(struct daemon *d, struct verify_job *job)
 {
-	int r;
-
 	job->d = d;
-	job->begin_ms = clock_now_ms();
 	job->differences = json_object_new_array();
 	job->unread = json_object_new_array();
 	job->ev_step = event_new(d->base, -1, 0, on_step, job);
 	if (!job->differences || !job->unread || !job->ev_step)
 		return -ENOMEM;
 	event_priority_set(job->ev_step, PRIORITY_STREAM);
-	r = conntrack_dump_begin(d->base, PRIORITY_STREAM, on_dump, job, &job->nl, &job->ev_dump);
-	if (r < 0)
-		return r;
-	d->generation++;
 	return 0;
+}
+
+bool verify_is_reading(const struct daemon *d)
+{
+	return d->verify && (d->verify->phase == VERIFY_DUMP || d->verify->phase == VERIFY_SWEEP);
 }
 
 void verify_method(struct control_call *call, struct json_object *params, void *arg)
 {
 	_cleanup_(job_freep) struct verify_job *job = NULL;
 	struct daemon *d = arg;
-	int r;
 
 	if (!params_check(call, params, NULL))
 		return;
-	if (d->verify || d->dump || !d->ready) {
+	if (d->verify || !d->ready) {
 		control_error(call, "Busy", "%s",
 			      d->verify ? "another verify is under way"
 					: "conntrack is being read");
 		return;
 	}
 	job = calloc(1, sizeof(*job));
-	r = job ? job_begin(d, job) : -ENOMEM;
-	if (r < 0) {
-		control_error(call, "Failed", "conntrack cannot be read: %s", strerror(-r));
+	if (!job || job_init(d, job) < 0) {
+		control_error(call, "Failed", "out of memory");
 		return;
 	}
+	step_soon(job, 0);
 	job->call = call;
 	d->verify = job;
 	control_call_stream(call, NULL, gone, TAKE_PTR(job));

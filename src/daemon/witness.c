@@ -120,6 +120,10 @@ static void on_young(size_t index, const struct nlmsghdr *nlh, int code,
 		flow_list_remove(b->d->flows, f);
 		return;
 	}
+	if (code == -ENOENT) {
+		f->mark = b->d->generation;
+		witness_watch(b->d, f, false);
+	}
 	b->tuples[b->n++] = b->young[index];
 }
 
@@ -166,7 +170,7 @@ static void judge(struct batch *b)
 			continue;
 		if (b->ids[i] == 0 && !is_carried(f) && !switches_keep(d, f)) {
 			correct(b, f, 0);
-			flows_end(d, f, "end");
+			flows_end_told(d, f);
 			continue;
 		}
 		if (b->ids[i] && b->ids[i] != f->binding) {
@@ -254,7 +258,6 @@ static void on_pin(const struct tuple *t, uint8_t id, void *arg)
 	f->binding = id;
 	f->since_ms = clock_now_ms();
 	f->source = FLOW_SOURCE_PIN_MAP;
-	f->mark = d->generation;
 	flows_counts(d, id, 1, false);
 	switches_flow(d, f, f->since_ms);
 	witness_watch(d, f, false);

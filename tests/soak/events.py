@@ -254,8 +254,12 @@ def hanging_clients(world, rng):
 # --- the switch
 
 def fault(op, low=200, high=2000):
+    """The event is over when the fault is."""
     def apply(world, rng):
-        world.lab.sim.control(op, ms=rng.randint(low, high))
+        ms = rng.randint(low, high)
+        world.lab.sim.control(op, ms=ms)
+        time.sleep(ms / 1000)
+        world.said = f"{ms} ms"
     return apply
 
 
