@@ -16,7 +16,11 @@ struct dataplane *dataplane_new(struct sim *sim);
 void dataplane_free(struct dataplane *dp);
 void dataplane_add(struct dataplane *dp, struct flow *f);
 void dataplane_remove(struct dataplane *dp, struct flow *f);
-/* Brings the TCAM in line with the table. */
+/* What brings the TCAM in line with the table; it is taken for done. */
+char *dataplane_changes(struct dataplane *dp, struct flow_table *t);
+/* Does it, and frees it. Needs no lock. */
+void dataplane_write(char *changes);
+/* Both. */
 void dataplane_sync(struct dataplane *dp, struct flow_table *t);
 /* Adds to packets and bytes of the flows what the TCAM counted since. */
 void dataplane_read_counters(struct dataplane *dp, struct flow_table *t);

@@ -268,14 +268,20 @@ static void shrink(struct sim *sim)
 	}
 }
 
-/* Writing a large table takes this machine so long that requests would hardly have their turn: then
- * what follows is gathered. */
+/* A switch takes commands while it writes its hardware. Writing a large table takes this machine so
+ * long that requests would hardly have their turn all the same: then what follows is gathered. */
 static void write_hardware(struct sim *sim)
 {
 	int64_t began = clock_ms(), took;
+	char *changes = dataplane_changes(sim->dataplane, &sim->table);
 
-	dataplane_sync(sim->dataplane, &sim->table);
 	sim->table.changed = false;
+	sim->writing = true;
+	pthread_mutex_unlock(&sim->lock);
+	dataplane_write(changes);
+	pthread_mutex_lock(&sim->lock);
+	sim->writing = false;
+	pthread_cond_broadcast(&sim->written);
 	took = clock_ms() - began;
 	if (took > LONG_MS)
 		sim->table.rests_until = began + took * 4;
@@ -284,9 +290,11 @@ static void write_hardware(struct sim *sim)
 void table_tick(struct sim *sim, int64_t now)
 {
 	struct flow_table *t = &sim->table;
-	bool counts = now >= t->next_count;
 	struct flow *f, *next;
+	bool counts;
 
+	sim_settle(sim);
+	counts = now >= t->next_count;
 	if (now < t->agent_back_at || now < t->rests_until)
 		return;
 	if (counts) {

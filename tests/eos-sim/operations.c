@@ -339,6 +339,7 @@ struct json_object *control_operate_locked(struct sim *sim, struct json_object *
 	struct json_object *ret = json_object_new_object();
 	const char *op = json_text(operation, "op", ""), *wrong = "no such operation";
 
+	sim_settle(sim);
 	for (size_t i = 0; i < ARRAY_LENGTH(operations); i++) {
 		if (strcmp(operations[i].op, op) == 0)
 			wrong = operations[i].run(sim, op, operation, ret);

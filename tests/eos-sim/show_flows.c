@@ -337,6 +337,7 @@ static void run_show_flows(struct cli *c, const struct cli_row *row)
 		cli_invalid(c, 3);
 		return;
 	}
+	sim_settle(c->sim);
 	tables_refresh(c->sim, 5);
 	if (!c->json)
 		flows_text(c, detail, name);

@@ -13,6 +13,7 @@ struct sim *sim_new(void)
 
 	pthread_mutex_init(&sim->lock, NULL);
 	pthread_mutex_init(&sim->agent, NULL);
+	pthread_cond_init(&sim->written, NULL);
 	knobs_init(&sim->knobs);
 	sim->random = (uint64_t)wall_ms() ^ (uint64_t)getpid() << 40;
 	sim->booted_wall_ms = wall_ms() - 3600 * 1000;
@@ -132,6 +133,12 @@ void journal_add(struct sim *sim, uint64_t request, const char *user, const char
 	};
 	set_text(line->user, sizeof(line->user), user);
 	line->command = copy_text(command);
+}
+
+void sim_settle(struct sim *sim)
+{
+	while (sim->writing)
+		pthread_cond_wait(&sim->written, &sim->lock);
 }
 
 void *sim_clockwork(void *p)

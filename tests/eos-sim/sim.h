@@ -57,6 +57,8 @@ struct counters {
 
 struct sim {
 	pthread_mutex_t lock, agent;
+	pthread_cond_t written;
+	bool writing; /* what the table says is on its way into the data plane, without the lock */
 	struct knobs knobs;
 	struct flow_table table;
 	struct tables tables;
@@ -87,6 +89,10 @@ void sim_free(struct sim *sim);
 void sim_clear_replies(struct sim *sim);
 void sim_reboot(struct sim *sim, long down_ms);
 void sim_restart_agent(struct sim *sim, long down_ms);
+/* With the lock: waits until the data plane is what the table says. Whoever tells what is
+ * programmed, or writes the data plane, begins with it; a command that changes the configuration is
+ * not kept waiting. */
+void sim_settle(struct sim *sim);
 double sim_boot_timestamp(struct sim *sim);
 void journal_add(struct sim *sim, uint64_t request, const char *user, const char *command,
 		 int code);

@@ -168,7 +168,7 @@ static void print_maps(FILE *out, size_t band)
 	for (size_t i = 0; i < 2; i++) {
 		fprintf(out,
 			"add map inet " TCAM_TABLE " exact%s_%zu { typeof %s saddr . %s daddr . "
-						   "meta l4proto . th sport . th dport : "
+			"meta l4proto . th sport . th dport : "
 			"meta mark; counter; }\n",
 			families[i].family, band, families[i].ip, families[i].ip);
 		fprintf(out,
@@ -346,15 +346,15 @@ void dataplane_read_counters(struct dataplane *dp, struct flow_table *t)
 	json_object_put(all);
 }
 
-void dataplane_sync(struct dataplane *dp, struct flow_table *t)
+char *dataplane_changes(struct dataplane *dp, struct flow_table *t)
 {
 	struct walk *w;
 	struct bands bands;
 	struct text script;
-	char *rules, *done;
+	char *rules, *changes;
 
 	if (!dp)
-		return;
+		return NULL;
 	dp->generation++;
 	find_bands(t, &bands);
 	rules = make_rules(dp, t, &bands);
@@ -373,17 +373,27 @@ void dataplane_sync(struct dataplane *dp, struct flow_table *t)
 		fputs(rules, w->out);
 	}
 	twalk_r(dp->slots, sync_slot, w);
-	done = text_close(&script);
-	if (*done)
-		nft_run(done);
+	changes = text_close(&script);
 	for (size_t i = 0; i < w->n_dead; i++) {
 		tdelete(w->dead[i], &dp->slots, by_key);
 		free(w->dead[i]);
 	}
-	free(done);
 	free(w);
 	free(dp->rules);
 	dp->rules = rules;
+	return changes;
+}
+
+void dataplane_write(char *changes)
+{
+	if (changes && *changes)
+		nft_run(changes);
+	free(changes);
+}
+
+void dataplane_sync(struct dataplane *dp, struct flow_table *t)
+{
+	dataplane_write(dataplane_changes(dp, t));
 }
 
 void dataplane_free(struct dataplane *dp)
