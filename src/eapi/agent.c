@@ -108,6 +108,8 @@ static uint64_t next_due(const struct agent *a, uint64_t now)
 
 	if (a->retry_ms > now)
 		return a->retry_ms - now;
+	if (channel_busy(a->reader) && due < 1000)
+		due = 1000; /* its answer comes first */
 	if (a->pace.next_ms > write)
 		write = a->pace.next_ms;
 	if (a->write_ms > write)
@@ -115,8 +117,8 @@ static uint64_t next_due(const struct agent *a, uint64_t now)
 	/* Whether there is something to write is found out then. */
 	if (write > now && write - now < due)
 		due = write - now;
-	if (channel_busy(a->reader) && due < 1000)
-		due = 1000;
+	if (due == 0) /* it waits for another thing than time */
+		due = 1;
 	return due < 60000 ? due : 60000;
 }
 
@@ -132,7 +134,7 @@ static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg
 		agent_write_step(a, now);
 	}
 	if (!evtimer_pending(a->timer, NULL))
-		agent_arm(a, next_due(a, now) + 1);
+		agent_arm(a, next_due(a, now));
 }
 
 static int init(struct agent *a, struct http *http, struct err *e)

@@ -52,6 +52,7 @@ static void end_round(struct agent *a)
 {
 	uint64_t now = clock_now_ms(), took = now - a->reading_ms;
 
+	a->round_took_ms = took;
 	a->questions_until_ms =
 		now + (took > a->s->poll_interval_ms ? took : a->s->poll_interval_ms);
 	a->stage = ROUND_IDLE;

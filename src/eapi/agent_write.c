@@ -3,7 +3,10 @@
 #include "base/clock.h"
 #include "eapi/agent_internal.h"
 
-#define SOON_MS 1000 /* what was written is read back after this */
+/* What was written is read back after this, or after so many times what reading takes: it may keep
+ * the switch from taking more meanwhile. */
+#define SOON_MS	   1000
+#define READ_SHARE 10
 
 static const char *kind_name(enum batch_kind kind)
 {
@@ -20,8 +23,12 @@ static const char *kind_name(enum batch_kind kind)
 
 static void read_soon(struct agent *a, uint64_t now)
 {
-	if (a->round_ms > now + SOON_MS)
-		a->round_ms = now + SOON_MS;
+	uint64_t wait = a->round_took_ms * READ_SHARE;
+
+	if (wait < SOON_MS)
+		wait = SOON_MS;
+	if (a->round_ms > now + wait)
+		a->round_ms = now + wait;
 }
 
 static void log_refused(struct agent *a, const struct channel_result *r, uint64_t now)

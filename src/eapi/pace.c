@@ -2,7 +2,7 @@
 #include "eapi/pace.h"
 
 #define REST_MAX_MS	  2000
-#define BRISK_MS	  100 /* who answers within this is not kept from others */
+#define BRISK_MS	  100  /* who usually answers within this is not kept from others */
 #define REQUEST_MS	  3000 /* a request that takes longer keeps others out for too long */
 #define COMMANDS_PER_FLOW 13
 
@@ -33,9 +33,11 @@ void pace_init(struct pace *p, uint32_t flows_max, uint32_t commands_max)
 void pace_answered(struct pace *p, uint32_t commands, uint64_t took_ms, uint64_t now_ms)
 {
 	double each = commands ? (double)took_ms / commands : 0;
-	uint64_t rest = took_ms <= BRISK_MS ? took_ms / 8 : took_ms / 2;
+	uint64_t usual, rest;
 
 	p->command_ms = p->command_ms > 0 ? p->command_ms * 0.75 + each * 0.25 : each;
+	usual = (uint64_t)(p->command_ms * commands);
+	rest = usual <= BRISK_MS ? usual / 16 : took_ms / 2;
 	if (took_ms > REQUEST_MS && p->flows > 1)
 		p->flows -= (p->flows + 3) / 4;
 	else if (p->flows < p->flows_max &&

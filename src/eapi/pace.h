@@ -19,7 +19,8 @@ uint64_t backoff_fail(struct backoff *b, uint64_t random);
 void backoff_reset(struct backoff *b);
 
 /* Writes: a switch that answers slowly gets smaller batches and rests half as long as it worked, so
- * that others are served too; one that answers at once hardly rests. */
+ * that others are served too; one that usually answers at once hardly rests, now and then a slow
+ * answer or not. */
 struct pace {
 	uint32_t flows_max;    /* configured */
 	uint32_t flows;	       /* now */

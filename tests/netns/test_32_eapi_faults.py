@@ -50,6 +50,27 @@ READ_FAULTS = [f for f in FAULTS if f["kind"] in ("reset", "truncate", "short", 
     {"kind": "status", "status": 503}]
 
 
+def read_times(w):
+    return sum(e["command"].startswith("show directflow") for e in w.sim.journal())
+
+
+@case("a reading takes long")
+def slow_read():
+    """Reading and writing have a connection each: a switch that is long about its table takes flows meanwhile."""
+    with World("batch-flows = 1 tcam-command = \"\"", timeout="60s", knobs={"request-ms": 40}) as w:
+        w.start()
+        w.pind.wish_all(flows4(2), A)
+        w.converge("2 flows")
+        w.sim.control("fault", kind="silence", applied=0, on="read", match="show directflow", count=1, hold_ms=60000)
+        wait_until(lambda: w.sim.control("faults")["faults"][0]["count"] == 0, 10, "its table is asked for, and it does not answer")
+        read = read_times(w)
+        w.pind.wish_all(flows4(30, 31000), B)
+        wait_until(lambda: len(w.ours()) == 32, 10, "30 flows are written, a request each", poll=0.1)
+        equal(read_times(w), read, "and it has not answered yet")
+        w.sim.control("clear-faults")
+        w.converge("then they are confirmed")
+
+
 @case("faults in reads, and a switch that is away")
 def reads():
     with World("tcam-command = \"\"") as w:

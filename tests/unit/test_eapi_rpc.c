@@ -199,7 +199,7 @@ static void test_pace(void **state _unused_)
 	pace_init(&p, 20, 0);
 	pace_answered(&p, 260, 100, 1000);
 	assert_int_equal(p.flows, 20);
-	assert_int_equal(p.next_ms, 1012);
+	assert_int_equal(p.next_ms, 1006);
 	pace_answered(&p, 260, 400, 1000);
 	assert_int_equal(p.flows, 20);
 	assert_int_equal(p.next_ms, 1200);
@@ -211,6 +211,16 @@ static void test_pace(void **state _unused_)
 	for (int i = 0; i < 100; i++)
 		pace_answered(&p, 100, 10, 5000);
 	assert_int_equal(p.flows, 20);
+	/* One slow answer of a switch that is fast is no reason to slow down; several are. */
+	pace_init(&p, 20, 0);
+	for (int i = 0; i < 3; i++)
+		pace_answered(&p, 260, 26, 500);
+	pace_answered(&p, 260, 150, 1000);
+	assert_int_equal(p.next_ms, 1003);
+	pace_answered(&p, 260, 150, 1000);
+	pace_answered(&p, 260, 150, 1000);
+	pace_answered(&p, 260, 150, 1000);
+	assert_int_equal(p.next_ms, 1075);
 	pace_init(&p, 20, 100);
 	pace_answered(&p, 200, 500, 0);
 	assert_int_equal(p.next_ms, 1500);

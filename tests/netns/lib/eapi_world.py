@@ -21,7 +21,7 @@ FOREIGN = ["directflow", "no shutdown", "flow theirs", "match ethertype ip", "ma
 class World:
     """A simulated s7058 with two servers, a fake flowpind, and flowpin-eapi (not started)."""
 
-    def __init__(self, more="", knobs=None, config=None, password="secret", pind=True, **sim):
+    def __init__(self, more="", knobs=None, config=None, password="secret", pind=True, timeout="500ms", **sim):
         self.own = tempfile.TemporaryDirectory(prefix="flowpin-eapi-")
         self.dir = self.own.name
         self.sim = Sim(dict(knobs or {}), **sim)
@@ -48,7 +48,7 @@ class World:
         self.text = config or f"""service web {{ prefix = {{1.1.1.1/32, 2001:db8::1/128}} }}
 switch s1 {{
     eapi = "{self.sim.url}" allow-http = yes username = admin password-file = "{self.password}" poll-interval = 300ms
-    text-interval = 2s tcam-interval = 500ms request-timeout = 500ms ingress-interface = Ethernet47 lookup-prefix = {prefix}
+    text-interval = 2s tcam-interval = 500ms request-timeout = {timeout} ingress-interface = Ethernet47 lookup-prefix = {prefix}
     {timeouts}{six}{own6}{more}
 }}
 """
