@@ -24,7 +24,9 @@
 #define COLLECT_MS	   20 /* ends come in crowds: they are asked for together */
 #define OF_DEAD_PER_SECOND 20000
 #define NEXT_TURN_MS	   1
-#define DATAGRAMS_PER_STEP 8
+/* Of a dump of the pin map: the kernel walks a hash from its beginning for each, which takes
+ * milliseconds with 100,000 pins. */
+#define DATAGRAMS_PER_STEP 1
 
 static void soon(struct daemon *d, unsigned ms)
 {

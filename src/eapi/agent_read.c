@@ -68,7 +68,8 @@ static void after_surroundings(struct agent *a)
 		send_request(a, ROUND_SURROUNDINGS, false);
 		return;
 	}
-	if (a->s->tcam_command[0] && now >= a->tcam_ms)
+	/* What it tells of is room beside ours: they must be known. */
+	if (a->s->tcam_command[0] && now >= a->tcam_ms && a->read_once)
 		ask_tcam(a, now);
 	else
 		end_round(a);

@@ -5,6 +5,7 @@
 
 import collections
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -47,6 +48,26 @@ def bounded(lab, beside, most, text):
     tried = collections.Counter(j["command"] for j in written(lab, since))
     check(sum(tried.values()) <= most, f"{text} ({sum(tried.values())} tries in ten readings)", tried)
     check(max(tried.values(), default=0) <= 2, f"{text}: none of them is tried a third time", tried)
+
+
+@case("flowpin-eapi begins with a table that is nearly full")
+def restarted():
+    """What it finds of ours in the table is ours, and no room that others took."""
+    with SwitchLab(2, knobs={"capacity": CAPACITY}) as lab:
+        lab.resolve()
+        lab.announce(["s1", "s2"])
+        lab.mirror()
+        beside = Beside(lab, more="max-flows = 1000 tcam-interval = 1h", poll="300ms")
+        pool = TcpPool(lab, CAPACITY - 20)
+        wait_until(lambda: beside.switch()["programmed"] == len(pool.flows), 20, "100 flows are in a table of 120")
+        since = lab.counters()["requests"]
+        for who in (beside.eapi, beside.d):
+            who.kill(signal.SIGKILL)
+            who.start()
+            wait_until(lambda: beside.switch()["reachable"] and beside.switch().get("capacity"), 20)
+            wait_until(lambda: beside.switch()["programmed"] == len(pool.flows), 20, f"they are found after {who.program()} began again")
+            equal(beside.switch()["capacity"], CAPACITY, "with the room that there is")
+        equal([j for j in lab.commands("^(no )?flow ") if j["request"] > since], [], "none was touched")
 
 
 def states(beside, pool):

@@ -19,7 +19,7 @@ import time
 import tap
 from daemon import Daemon
 from lab import VIP4, VIP6
-from switchlab import CLIENT_PORT, Eapi, MirrorReceiver, SwitchLab, knows_routes, section
+from switchlab import CLIENT_PORT, Eapi, MirrorReceiver, SwitchLab, knows_routes, section, switch_of
 from traffic import TcpPool, UdpPool
 
 SERVERS = 3
@@ -27,6 +27,7 @@ VERIFY_S = 5  # what is promised; the record says how long it took
 PATIENCE = 5  # a bound on waiting is a condition: so many times as long
 LOG_WINDOW_S = 5  # no line more than once a second, on the average of so many
 RSS_SLACK_KB, FD_SLACK = 8192, 3
+KB_PER_FLOW = {"d": 0.13, "mirror": 0, "eapi": 10}  # flowpin-eapi reads the switch's whole table at once, as JSON
 
 # Runs a program in a time namespace, in the same process: exec() enters the one made for children (Linux 6.3).
 CLOCK = """import ctypes, os, sys
@@ -116,9 +117,9 @@ class World:
 
     def __init__(self, flows, short):
         self.short, self.said = short, ""
-        self.room = 2 * flows + 500  # every connection fits into the switch, also while some end
+        self.room = 4 * flows + 500  # every connection fits into the switch, also those that ended within the last minutes
         self.victim, self.unpinned, self.before = None, [], {}
-        self.samples = collections.defaultdict(list)
+        self.samples, self.most = collections.defaultdict(list), collections.Counter()
         self.lab = SwitchLab(SERVERS, shared=True, knobs={"capacity": self.room, "counter-ms": self.scale(2000, 300)})
         try:
             self._network()
@@ -231,24 +232,28 @@ class World:
         return broken, may
 
     def verify(self):
-        """Whether verify is clean, how long that took, and what it said last before."""
-        said, began = "", time.monotonic()
+        """Whether verify is clean, how long that took, and, each with its time, what it said before and what was to be done."""
+        said, began = [], time.monotonic()
 
         def clean():
-            nonlocal said
             run = self.d.try_flowpin("verify")
-            said = said if run.status == 0 else run.out + run.err
+            text = (run.out + run.err).splitlines() or [""]
+            switch = switch_of(self.d)
+            said.append(f"{time.monotonic() - began:.1f} s: {text[0]} ({len(text)} lines), {switch['desired']} flows for the switch, "
+                        f"{switch['programmed']} programmed, {switch['pending']} pending, {switch['deleting']} to delete")
             return run.status == 0
 
         return tap.wait_until(clean, PATIENCE * VERIFY_S, poll=0.3), time.monotonic() - began, said
 
     def sample(self):
-        """Descriptors and memory of each daemon, in the quiet after an event."""
-        for name in ("d", "mirror", "eapi"):
+        """Descriptors, and memory beyond what its flows need, of each daemon in the quiet after an event."""
+        flows = {"d": self.d.status()["flows"]["count"], "mirror": 0, "eapi": switch_of(self.d)["programmed"]}
+        for name, known in flows.items():
             daemon = getattr(self, name)
             with open(f"/proc/{daemon.pid}/status", encoding="ascii") as f:
                 rss = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
-            self.samples[name, daemon.pid].append((len(os.listdir(f"/proc/{daemon.pid}/fd")), rss))
+            most = self.most[name, daemon.pid] = max(known, self.most[name, daemon.pid])  # what they needed is not given back
+            self.samples[name, daemon.pid].append((len(os.listdir(f"/proc/{daemon.pid}/fd")), rss - KB_PER_FLOW[name] * most))
 
     def growth(self):
         """What grew: the last third of a daemon's life against its middle third. The first is warm-up."""
