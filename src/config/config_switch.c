@@ -8,13 +8,17 @@
 #include "base/parse.h"
 #include "base/vec.h"
 
+/* One answer holds the whole table, other users' flows included; a flow takes about 800 bytes. */
+#define ANSWER_MIN	4194304
+#define ANSWER_MAX	67108864
+#define ANSWER_PER_FLOW 2048
+
 static const struct switch_config defaults = {
 	.auth = SWITCH_AUTH_BASIC,
 	.api_version = "1",
 	.connect_timeout_ms = 5000,
 	.request_timeout_ms = 30000,
 	.login_retry_ms = 60000,
-	.answer_max = 4 * 1024 * 1024,
 	.max_flows = 1000,
 	.min_age_ms = 5000,
 	.heavy_interval_ms = 30000,
@@ -70,6 +74,13 @@ static bool name_valid(const char *name)
 		if (!isalnum((unsigned char)name[i]) && !strchr("_.-", name[i]))
 			return false;
 	return true;
+}
+
+static uint32_t answer_default(uint32_t flows)
+{
+	uint64_t bytes = (uint64_t)flows * ANSWER_PER_FLOW;
+
+	return bytes < ANSWER_MIN ? ANSWER_MIN : bytes > ANSWER_MAX ? ANSWER_MAX : (uint32_t)bytes;
 }
 
 /* The switch that this section describes; it is made at the section's first setting. */
@@ -422,5 +433,7 @@ int config_close_switch(struct config_reader *rd, cfg_t *cfg, cfg_opt_t *opt)
 	if (s->match_ingress && s->ingress_interface[0] == '\0')
 		return config_fail(rd, cfg->line,
 				   "switch '%s': match-ingress needs ingress-interface", s->name);
+	if (s->answer_max == 0)
+		s->answer_max = answer_default(s->max_flows);
 	return 0;
 }

@@ -89,7 +89,7 @@ struct switch_config {
 	uint32_t connect_timeout_ms; /* 5000 */
 	uint32_t request_timeout_ms; /* 30000 */
 	uint32_t login_retry_ms;     /* 60000: first wait after a refused login; doubles */
-	uint32_t answer_max;	     /* bytes of one answer; 4 MiB */
+	uint32_t answer_max;	     /* bytes of one answer; by max_flows */
 
 	/* Which flows. Used by flowpind. */
 	struct switch_mirror mirror;

@@ -138,6 +138,31 @@ static void test_everything(void **state _unused_)
 	assert_int_equal(other->max_flows, 1000);
 }
 
+/* The whole table has to fit into one answer. */
+static void test_answer_max(void **state _unused_)
+{
+	static const struct {
+		const char *more;
+		uint32_t bytes;
+	} cases[] = {
+		{ "", 4194304 },
+		{ "max-flows = 2048", 4194304 },
+		{ "max-flows = 8500", 17408000 },
+		{ "max-flows = 100000", 67108864 },
+		{ "answer-max = 65536  max-flows = 8500", 65536 },
+	};
+	char text[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(config_freep) struct config *c = NULL;
+		struct err e = { 0 };
+
+		snprintf(text, sizeof(text), "switch s1 { " URL " %s }", cases[i].more);
+		assert_int_equal(parse(text, &c, &e), 0);
+		assert_int_equal(config_switch(c, "s1")->answer_max, cases[i].bytes);
+	}
+}
+
 static void test_digest(void **state _unused_)
 {
 	_cleanup_(config_freep) struct config *a = NULL, *b = NULL, *c = NULL;
@@ -158,6 +183,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_answer_max),
 		cmocka_unit_test(test_digest),
 	};
 
