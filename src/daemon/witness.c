@@ -20,7 +20,7 @@
 
 /* Tuples a request, and a turn of the loop: clients and new nexthops wait for no more than that,
  * were there a million of them to ask for. */
-#define ASK_AT_ONCE	   256
+#define ASK_AT_ONCE	   512
 #define COLLECT_MS	   20 /* ends come in crowds: they are asked for together */
 #define OF_DEAD_PER_SECOND 20000
 #define NEXT_TURN_MS	   1
