@@ -156,6 +156,8 @@ class World:
         # A socket here has a new hash, and so another path, with each retransmission: while somebody has deleted rules of ours that
         # is where its packets would go. In a network the hash is that of the packet.
         lab.sysctl("c", **{"net.core.txrehash": 0})
+        # So many connections end here that those which are only remembered would be most of them.
+        lab.sysctl("gw", **{"net.netfilter.nf_conntrack_tcp_timeout_time_wait": 30})
         for n in (3, 4):
             lab.ip("c", f"rule add from 12.12.12.{n} lookup 100")
         lab.ip("c", "route add default via 12.12.12.254 table 100")
