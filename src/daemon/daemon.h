@@ -134,6 +134,7 @@ struct daemon {
 	uint64_t unmarked_check_ms, unmarked_backoff_ms;
 	uint64_t last_overrun_ms, first_overrun_ms;
 	uint64_t resync_backoff_ms, last_resync_ms, resync_took_ms;
+	bool resync_quiet, resync_lost; /* nothing was lost when it began; but while it went on */
 
 	struct dump_job *dump;
 	struct verify_job *verify;

@@ -15,10 +15,9 @@
 #define DATAGRAMS_PER_STEP 16
 #define QUIET_MS	   500	 /* a resync begins this long after the last overrun ... */
 #define PATIENCE_MS	   5000	 /* ... but no later than this after the first ... */
-#define SHARE		   20	 /* ... or so many times what the last one took */
+#define SHARE		   10	 /* ... or so many times what the last one took */
 #define BACKOFF_FIRST_MS   1000	 /* between two resyncs; it doubles to SHARE times as well ... */
 #define BACKOFF_MAX_MS	   60000 /* ... but no further than this */
-#define BACKOFF_PAUSE	   3
 #define SILENT_MAX	   100000
 #define UNMARKED_FIRST_MS  1000
 #define UNMARKED_MAX_MS	   3600000
@@ -170,17 +169,14 @@ void flows_dump_cancel(struct daemon *d)
 	d->dump = dump_job_free(d->dump);
 }
 
-/* Overruns in a row mean that reading itself may be too much: leave it more and more time, but not
- * more than reading costs, since a small table is read in no time and flows are missing meanwhile.
- * A pause of several such times ends the row: what comes then is a burst of its own. */
-static void back_off(struct daemon *d, uint64_t now_ms)
+/* Events that are lost because conntrack is read would have it read for ever: then it is left more
+ * and more time, but not more than reading costs, since flows are missing meanwhile. A flood that
+ * went on all the same is not reading's doing. */
+static void back_off(struct daemon *d)
 {
 	uint64_t most = d->resync_took_ms * SHARE;
 
-	if (now_ms - d->last_resync_ms > BACKOFF_PAUSE * d->resync_backoff_ms)
-		d->resync_backoff_ms = BACKOFF_FIRST_MS;
-	else
-		d->resync_backoff_ms *= 2;
+	d->resync_backoff_ms = d->resync_lost ? d->resync_backoff_ms * 2 : BACKOFF_FIRST_MS;
 	if (d->resync_backoff_ms > most)
 		d->resync_backoff_ms = most;
 	if (d->resync_backoff_ms < BACKOFF_FIRST_MS)
@@ -216,15 +212,17 @@ static void on_resync(evutil_socket_t fd _unused_, short what _unused_, void *ar
 	struct daemon *d = arg;
 	uint64_t now = clock_now_ms();
 	struct timeval tv = { .tv_usec = QUIET_MS * 1000 / 4 };
-	bool quiet =
-		now - d->last_overrun_ms >= QUIET_MS || now - d->first_overrun_ms >= patience_ms(d);
+	bool quiet = now - d->last_overrun_ms >= QUIET_MS;
+	bool due = quiet || now - d->first_overrun_ms >= patience_ms(d);
 	bool held_back = d->last_resync_ms && now - d->last_resync_ms < d->resync_backoff_ms;
 
-	if (!quiet || held_back || d->dump || verify_is_reading(d)) {
+	if (!due || held_back || d->dump || verify_is_reading(d)) {
 		event_add(d->ev_resync, &tv);
 		return;
 	}
-	back_off(d, now);
+	back_off(d);
+	d->resync_quiet = quiet;
+	d->resync_lost = false;
 	d->first_overrun_ms = 0;
 	if (flows_dump_begin(d) < 0)
 		event_add(d->ev_resync, &tv);
@@ -235,6 +233,7 @@ void flows_resync_soon(struct daemon *d, uint64_t now_ms)
 	struct timeval tv = { .tv_usec = QUIET_MS * 1000 };
 
 	d->last_overrun_ms = now_ms;
+	d->resync_lost |= d->dump && d->resync_quiet;
 	if (!d->first_overrun_ms)
 		d->first_overrun_ms = now_ms;
 	if (!d->ev_resync)
