@@ -325,6 +325,7 @@ static bool begin_again(struct verify_job *job)
 	tuple_list_clear(&job->suspects);
 	job->nl = nl_close(job->nl);
 	job->crowded = false;
+	job->cursor = 0;
 	job->conntrack = job->pins = 0;
 	job->phase = VERIFY_WAIT;
 	step_soon(job, 0);
