@@ -45,7 +45,7 @@ class Running:
     """A lab with flowpin beside the switch, another user's flows, and connections that come and go."""
 
     def __init__(self, lab, more="", wait=20, idle=IDLE):
-        self.lab, self.wait, self.outside = lab, wait, set()
+        self.lab, self.wait, self.outside, self.unsure = lab, wait, set(), set()
         lab.resolve()
         lab.announce(["s1", "s2"])
         lab.mirror(["syn"])
@@ -68,9 +68,9 @@ class Running:
     def missing(self):
         """Living connections that are not in hardware on their server."""
         have = self.lab.programmed()
-        unsure = self.uncertain()
+        self.unsure |= self.uncertain()  # left alone they end after the idle timeout, and are listed no more
         return {f for f in self.pool.flows if f.state == "up" and have.get((6, f.src, f.sport)) != f.server and
-                (f.src, f.sport) not in unsure} - self.outside
+                (f.src, f.sport) not in self.unsure} - self.outside
 
     def uncertain(self):
         """Flows of which the switch did not tell the nexthop. They are left alone, and shown as that."""
