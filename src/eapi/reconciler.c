@@ -170,6 +170,7 @@ void reconciler_reboot(struct reconciler *r, uint64_t now_ms)
 		/* Whether it survived is for the next reading to say; until then its counters mean
 		 * nothing. */
 		f->moved_ms = now_ms;
+		f->vanished = false;
 		f->refusal = REFUSAL_NONE;
 		f->refusals = 0;
 		f->retry_ms = 0;

@@ -36,6 +36,7 @@ struct rec_flow {
 	struct ip_addr there_nexthop;
 	bool read;	 /* seen in a reading since it was written */
 	bool programmed; /* it was so at some time since it was written */
+	bool vanished;	 /* accepted, then gone without a word, and not programmed since */
 	bool spoilt;	 /* half-written or not what its name says */
 	bool purge;	 /* rejected or expired: its leftover is to be deleted */
 	bool expired;	 /* it left by itself; not written again for this version */

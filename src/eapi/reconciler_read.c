@@ -129,7 +129,7 @@ static void read_status(struct reading_pass *p, struct rec_flow *f, const struct
 	case FLOW_STATUS_PROGRAMMED:
 		p->programmed++;
 		f->programmed = true;
-		f->purge = f->expired = false;
+		f->purge = f->expired = f->vanished = false;
 		f->refusal = REFUSAL_NONE;
 		f->refusals = 0;
 		break;
@@ -172,13 +172,17 @@ static int read_flow(struct reading_pass *p, const struct flow_reading *seen)
 	return 0;
 }
 
-/* It was there, and is not any more. */
+/* It was there, and is not any more. Once may be because the whole table was emptied, by a restart
+ * of DirectFlow's agent for one; what vanishes again is refused. */
 static void lose(struct reading_pass *p, struct rec_flow *f)
 {
 	bool expired = may_have_expired(p, f);
 
-	if (f->known && f->present && !expired && !f->programmed && !f->spoilt)
-		rec_refuse(f, REFUSAL_FLOW, "it was accepted and vanished", p->now_ms);
+	if (f->known && f->present && !expired && !f->programmed && !f->spoilt) {
+		if (f->vanished)
+			rec_refuse(f, REFUSAL_FLOW, "it was accepted and vanished", p->now_ms);
+		f->vanished = true;
+	}
 	f->there = f->there_known = f->read = f->programmed = f->spoilt = f->purge = false;
 	f->expired |= expired;
 	f->status = FLOW_STATUS_UNKNOWN;
