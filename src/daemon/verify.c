@@ -22,7 +22,8 @@
 
 #define DATAGRAMS_PER_STEP    16
 #define SUSPECTS_MAX	      20000
-#define PINS_PER_STEP	      512
+#define PINS_AT_ONCE	      512
+#define PINS_PER_STEP	      2048
 #define SETTLE_MS	      300
 #define LOOKS		      4	 /* at a suspect, SETTLE_MS apart, before it counts */
 #define WAITS		      30 /* SETTLE_MS each, for the pin map's answers and for resyncs */
@@ -188,39 +189,49 @@ static void step_sweep(struct verify_job *job)
 	step_soon(job, 0);
 }
 
-/* A one-way flow whose pin ran out or moved is found by asking, in its turn. This is its turn. */
 static void ask_now(struct daemon *d, struct flow *f)
 {
 	if (f && f->list)
 		witness_ask(d, f);
 }
 
-static void step_pins(struct verify_job *job)
+/* False: there are no more, or they cannot be read. */
+static bool compare_pins(struct verify_job *job)
 {
-	struct tuple tuples[PINS_PER_STEP];
-	uint8_t ids[PINS_PER_STEP];
+	struct daemon *d = job->d;
+	struct tuple tuples[PINS_AT_ONCE];
+	uint8_t ids[PINS_AT_ONCE];
 	struct flow *f = NULL;
 	size_t n = 0;
 
-	while (n < PINS_PER_STEP && (f = flow_table_next(job->d->flows, &job->cursor)))
+	while (n < PINS_AT_ONCE && (f = flow_table_next(d->flows, &job->cursor)))
 		if (f->tuple.zone == 0 && !(f->flags & FLOW_GRAVE))
 			tuples[n++] = f->tuple;
-	if (n && ruleset_pins_get(job->d->ruleset, tuples, n, ids, NULL) < 0) {
+	if (n && ruleset_pins_get(d->ruleset, tuples, n, ids, NULL) < 0) {
 		unread(job, "pins");
-		f = NULL;
-		n = 0;
+		return false;
 	}
+	/* A one-way flow whose pin ran out or moved is found by asking, in its turn. This is its
+	 * turn. */
+	witness_told(d, tuples, ids, n);
 	for (size_t i = 0; i < n; i++) {
-		struct flow *known = flow_table_get(job->d->flows, &tuples[i]);
+		struct flow *known = flow_table_get(d->flows, &tuples[i]);
 
 		job->pins += ids[i] != 0;
 		/* A flow with a conntrack entry may be silent for longer than its pin lives. */
 		if (known && (ids[i] ? ids[i] != known->binding : !!(known->flags & FLOW_PIN)))
 			(known->list ? suspect_asked : suspect)(job, &tuples[i]);
 		if (known && ids[i] != known->binding)
-			ask_now(job->d, known);
+			ask_now(d, known);
 	}
-	if (!f) {
+	return f;
+}
+
+static void step_pins(struct verify_job *job)
+{
+	for (unsigned i = 0; i < PINS_PER_STEP / PINS_AT_ONCE; i++) {
+		if (compare_pins(job))
+			continue;
 		job->phase = VERIFY_SETTLE;
 		step_soon(job, job->suspects.n ? SETTLE_MS : 0);
 		return;
@@ -332,15 +343,26 @@ static bool begin_again(struct verify_job *job)
 	return true;
 }
 
+/* Those whose pins are gone are asked for first. Others end meanwhile and are asked for, too: in an
+ * unending crowd it does not wait for them. */
+static bool suspects_are_asked(const struct verify_job *job)
+{
+	for (size_t i = 0; i < job->suspects.n; i++) {
+		const struct flow *f = flow_table_get(job->d->flows, &job->suspects.list[i]);
+
+		if (f && witness_is_asking(f))
+			return true;
+	}
+	return false;
+}
+
 static void step_settle(struct verify_job *job)
 {
 	struct daemon *d = job->d;
 	size_t kept = 0;
 	bool last;
 
-	/* Those that are gone are asked for first. Others end meanwhile and are asked for, too: in
-	 * an unending crowd it goes on without them. */
-	if ((witness_is_asking(d) || flows_resync_pending(d)) && wait_on(job))
+	if ((suspects_are_asked(job) || flows_resync_pending(d)) && wait_on(job))
 		return;
 	if (begin_again(job))
 		return;

@@ -70,15 +70,9 @@ void witness_ask(struct daemon *d, struct flow *f)
 	soon(d, COLLECT_MS);
 }
 
-bool witness_is_asking(const struct daemon *d)
+bool witness_is_asking(const struct flow *f)
 {
-	for (unsigned list = 1; list <= BINDING_ID_MAX; list++) {
-		const struct flow *f = flow_list_first(d->flows, (uint8_t)list);
-
-		if (f && f->checked_s == 0)
-			return true;
-	}
-	return false;
+	return f->list && f->checked_s == 0;
 }
 
 static uint32_t interval_s(const struct daemon *d, uint8_t id)
@@ -185,6 +179,29 @@ static void judge(struct batch *b)
 	/* Best effort: an entry that keeps its mark is told by verify. */
 	(void)!conntrack_mark(d->ct_request, d->config->numbers.mark_mask, b->marked, b->marks,
 			      b->n_marked, NULL);
+}
+
+void witness_told(struct daemon *d, const struct tuple *list, const uint8_t *ids, size_t n)
+{
+	_cleanup_(freep) struct batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return;
+	b->d = d;
+	b->now_ms = clock_now_ms();
+	for (size_t i = 0; i < n; i++) {
+		struct flow *f = flow_table_get(d->flows, &list[i]);
+
+		if (!f || !f->list || (f->flags & FLOW_CT) || ids[i] == f->binding)
+			continue;
+		b->tuples[b->n] = list[i];
+		b->ids[b->n++] = ids[i];
+		if (b->n == ASK_AT_ONCE) {
+			judge(b);
+			b->n = b->n_marked = 0;
+		}
+	}
+	judge(b);
 }
 
 /* Asks for a batch of flows of one list, in the order in which they were asked for last. Returns

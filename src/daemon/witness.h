@@ -18,10 +18,15 @@ void witness_watch(struct daemon *d, struct flow *f, bool at_once);
 void witness_watch_young(struct daemon *d, struct flow *f, uint64_t now_ms);
 /* A flow that is watched is asked for in 20 ms, before the others of its binding. */
 void witness_ask(struct daemon *d, struct flow *f);
-/* Whether a flow that is to be asked for at once still waits for that. */
-bool witness_is_asking(const struct daemon *d);
+/* Whether this flow is to be asked for at once and still waits for that. */
+bool witness_is_asking(const struct flow *f);
 
-/* Asks for some 256 of the flows that are due, and for more in 1 ms. One without a pin ends, unless
+/* The pin map has just said these ids (0: no pin) of these tuples: what witness_tick() would do
+ * with the answers is done now. Only for flows that are watched and have no conntrack entry; the
+ * others are left alone. Waits for the kernel only. */
+void witness_told(struct daemon *d, const struct tuple *list, const uint8_t *ids, size_t n);
+
+/* Asks for some 512 of the flows that are due, and for more in 1 ms. One without a pin ends, unless
  * a switch holds it or its entry came from another gateway; one with another pin moves;
  * conntrack's mark follows. What cannot be read ends nothing. Does nothing before d->ready. Waits
  * for the kernel only. */
