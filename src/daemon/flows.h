@@ -91,6 +91,6 @@ void flows_resync_soon(struct daemon *d, uint64_t now_ms);
 bool flows_resync_pending(const struct daemon *d);
 
 /* For every tick: while entries without a mark may exist that get one unheard, reads conntrack
- * again, after 1 s and then at intervals that double, up to an hour. Not while a dump or a verify
- * runs; one that cannot begin is left to the next interval. Does not wait. */
+ * again, after 1 s and then at intervals that double, up to an hour. Not while a dump runs
+ * or a verify reads; one that cannot begin is left to the next interval. Does not wait. */
 void flows_unmarked_check(struct daemon *d, uint64_t now_ms);

@@ -169,20 +169,20 @@ void flows_dump_cancel(struct daemon *d)
 	d->dump = dump_job_free(d->dump);
 }
 
+static uint64_t within(uint64_t ms, uint64_t least, uint64_t most)
+{
+	return ms < least ? least : ms > most ? most : ms;
+}
+
 /* Events that are lost because conntrack is read would have it read for ever: then it is left more
  * and more time, but not more than reading costs, since flows are missing meanwhile. A flood that
  * went on all the same is not reading's doing. */
 static void back_off(struct daemon *d)
 {
-	uint64_t most = d->resync_took_ms * SHARE;
+	uint64_t most = within(d->resync_took_ms * SHARE, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
+	uint64_t longer = d->resync_lost ? d->resync_backoff_ms * 2 : BACKOFF_FIRST_MS;
 
-	d->resync_backoff_ms = d->resync_lost ? d->resync_backoff_ms * 2 : BACKOFF_FIRST_MS;
-	if (d->resync_backoff_ms > most)
-		d->resync_backoff_ms = most;
-	if (d->resync_backoff_ms < BACKOFF_FIRST_MS)
-		d->resync_backoff_ms = BACKOFF_FIRST_MS;
-	if (d->resync_backoff_ms > BACKOFF_MAX_MS)
-		d->resync_backoff_ms = BACKOFF_MAX_MS;
+	d->resync_backoff_ms = within(longer, BACKOFF_FIRST_MS, most);
 }
 
 void flows_dump_renew(struct daemon *d)
@@ -202,9 +202,7 @@ void flows_dump_renew(struct daemon *d)
 /* How long losses may go on before the table is read amid them. */
 static uint64_t patience_ms(const struct daemon *d)
 {
-	uint64_t share = d->resync_took_ms * SHARE;
-
-	return share < QUIET_MS ? QUIET_MS : share < PATIENCE_MS ? share : PATIENCE_MS;
+	return within(d->resync_took_ms * SHARE, QUIET_MS, PATIENCE_MS);
 }
 
 static void on_resync(evutil_socket_t fd _unused_, short what _unused_, void *arg)

@@ -41,7 +41,7 @@ struct agent {
 
 	/* Reading. */
 	enum round_stage stage;
-	uint64_t round_ms;	/* the next round is due */
+	uint64_t round_ms;	/* the next round is due; 0: at once */
 	uint64_t round_took_ms; /* the last one */
 	uint64_t reading_ms;	/* when the request for `reading` began */
 	uint64_t text_ms, tcam_ms, json_skip_ms, text_skip_ms;

@@ -47,7 +47,7 @@ static void ask_tcam(struct agent *a, uint64_t now_ms)
 }
 
 /* Questions have at least as much time as the round took: a switch that reads slowly would answer
- * one of them a round else. */
+ * one of them a round else. So have writes and other users, whom reading may keep waiting. */
 static void end_round(struct agent *a)
 {
 	uint64_t now = clock_now_ms(), took = now - a->reading_ms;
@@ -55,6 +55,8 @@ static void end_round(struct agent *a)
 	a->round_took_ms = took;
 	a->questions_until_ms =
 		now + (took > a->s->poll_interval_ms ? took : a->s->poll_interval_ms);
+	if (a->round_ms > 0 && a->round_ms < now + took)
+		a->round_ms = now + took;
 	a->stage = ROUND_IDLE;
 	agent_tell_health(a);
 	agent_kick(a);

@@ -5,6 +5,7 @@
 #define BRISK_MS	  100  /* who usually answers within this is not kept from others */
 #define REQUEST_MS	  3000 /* a request that takes longer keeps others out for too long */
 #define COMMANDS_PER_FLOW 13
+#define OUTLIER		  4 /* times the usual: more than that has waited for another request */
 
 uint64_t backoff_fail(struct backoff *b, uint64_t random)
 {
@@ -35,6 +36,8 @@ void pace_answered(struct pace *p, uint32_t commands, uint64_t took_ms, uint64_t
 	double each = commands ? (double)took_ms / commands : 0;
 	uint64_t usual, rest;
 
+	if (p->command_ms > 0 && each > p->command_ms * OUTLIER)
+		each = p->command_ms * OUTLIER;
 	p->command_ms = p->command_ms > 0 ? p->command_ms * 0.75 + each * 0.25 : each;
 	usual = (uint64_t)(p->command_ms * commands);
 	rest = usual <= BRISK_MS ? usual / 16 : took_ms / 2;

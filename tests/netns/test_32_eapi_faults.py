@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every fault of an eAPI, in writes and in reads: after it clears, what is desired is programmed, and nothing else was touched."""
 
+import itertools
 import os
 import sys
 
@@ -69,6 +70,33 @@ def slow_read():
         equal(read_times(w), read, "and it has not answered yet")
         w.sim.control("clear-faults")
         w.converge("then they are confirmed")
+
+
+READ_MS = 100  # and the poll interval is 300
+
+
+@case("the switch belongs to others, too")
+def gaps():
+    """Between two rounds of reading it is left alone for as long as the first one took, however often it is to be read."""
+    with World("tcam-command = \"\"", timeout="60s", knobs={"read-ms": READ_MS}) as w:
+        w.start()
+        w.pind.wish_all(flows4(2), A)
+        w.converge("2 flows", 30)
+        since = w.sim.journal()[-1]["serial"]
+        wait_until(lambda: len(rounds(w, since)) >= 8, 60, "it is read again and again", poll=0.2)
+        pauses = [(begin - end, end - start) for (start, end), (begin, _) in itertools.pairwise(rounds(w, since)[1:7])]
+        check(len(pauses) == 5 and all(pause >= 0.9 * took for pause, took in pauses), "and left alone in between", pauses)
+
+
+def rounds(w, since):
+    """(begin, end) of each round of reading, in ms."""
+    found = []
+    for e in w.sim.journal(since):
+        if e["command"] == "show version":
+            found.append([e["at_ms"] - READ_MS, 0])
+        if found and e["command"].startswith("show "):
+            found[-1][1] = e["at_ms"]
+    return found
 
 
 @case("faults in reads, and a switch that is away")

@@ -216,11 +216,20 @@ static void test_pace(void **state _unused_)
 	for (int i = 0; i < 3; i++)
 		pace_answered(&p, 260, 26, 500);
 	pace_answered(&p, 260, 150, 1000);
-	assert_int_equal(p.next_ms, 1003);
+	assert_int_equal(p.next_ms, 1002);
 	pace_answered(&p, 260, 150, 1000);
 	pace_answered(&p, 260, 150, 1000);
 	pace_answered(&p, 260, 150, 1000);
 	assert_int_equal(p.next_ms, 1075);
+	/* However slow the one is: it waited for another request. */
+	pace_init(&p, 20, 0);
+	for (int i = 0; i < 3; i++)
+		pace_answered(&p, 260, 4, 500);
+	pace_answered(&p, 260, 1500, 1000);
+	assert_int_equal(p.next_ms, 1000);
+	for (int i = 0; i < 8; i++)
+		pace_answered(&p, 260, 1500, 1000);
+	assert_int_equal(p.next_ms, 1750);
 	pace_init(&p, 20, 100);
 	pace_answered(&p, 200, 500, 0);
 	assert_int_equal(p.next_ms, 1500);
