@@ -226,9 +226,10 @@ struct placement_observation {
 /* Returns 0, or 1 for a flow that is not known here and that the switch has: to be adopted when it
  * belongs to a service and a known nexthop, else left alone. A candidate that is found in the
  * switch with its own nexthop is adopted by itself; with another one that is a conflict: counted,
- * and left alone until the policy chooses the flow. What is said about an older version than the
- * wish's changes no state. A rejected flow loses its wish, is shown as rejected, and is tried again
- * when there is room: at once where only that was missing, else after a back-off. */
+ * and left alone until the policy chooses the flow; over once ours is programmed, or a full reading
+ * has nothing of it. What is said about an older version than the wish's changes no state. A
+ * rejected flow loses its wish, is shown as rejected, and is tried again when there is room: at
+ * once where only that was missing, else after a back-off. */
 int placement_observe(struct placement *p, const struct tuple *t,
 		      const struct placement_observation *o, uint64_t now_ms) _must_check_;
 

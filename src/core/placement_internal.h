@@ -89,6 +89,7 @@ struct placement_entry {
 	bool leaving; /* it was in, and the switch was not seen without it yet */
 	bool told;    /* the wish that stands was taken by the flowpin-eapi that is attached */
 	bool adopted, conflict;
+	bool other_there; /* the switch has another nexthop for it, from before our wish */
 	bool expired;		      /* it left by the switch's own timeout; its wish stands */
 	bool alive;		      /* a counter moved since the last placement_idle() */
 	bool read;		      /* the switch's counters were read: they have a base */

@@ -91,8 +91,8 @@ static void unversioned(struct placement *p, struct placement_entry *e,
 		placement_wish_changed(p, e, PLACEMENT_REJECTED);
 	} else if (o->nexthop.family == 0 || ip_addr_equal(&o->nexthop, &e->nexthop)) {
 		found_in_switch(p, e, now_ms);
-	} else if (!e->conflict) {
-		e->conflict = true;
+	} else if (!e->other_there) {
+		e->other_there = true;
 		p->totals.conflicts++;
 	}
 }
@@ -113,6 +113,7 @@ static void take_state(struct placement *p, struct placement_entry *e,
 	placement_state_set(p, e, o->state, now_ms);
 	if (o->state == PLACEMENT_STATE_PROGRAMMED) {
 		e->rejects = 0;
+		e->other_there = false;
 		placement_door_prove(p, placement_family(e));
 	}
 	if (full && since_ms(e->state_ms, now_ms) >= p->options.stuck_ms)
@@ -156,6 +157,8 @@ void placement_observe_full_end(struct placement *p, uint64_t now_ms)
 	for (uint32_t i = 0; i < p->used; i++) {
 		struct placement_entry *e = &p->slab[i];
 
+		if (e->seen_reading != p->reading)
+			e->other_there = false;
 		if (!e->tuple.family || !e->told || !(e->present || e->exposed))
 			continue;
 		if (e->told_reading < p->reading && e->seen_reading != p->reading)

@@ -19,7 +19,7 @@ void placement_view_of(const struct placement_entry *e, struct placement_view *r
 		.dirty = is_dirty(e),
 		.adopted = e->adopted,
 		.expired = e->expired,
-		.conflict = e->conflict,
+		.conflict = e->conflict || e->other_there,
 		.draining = e->draining,
 		.waiting = !e->present && e->n_zones > 0 && placement_takes_part(e),
 		.reason = (enum placement_reason)e->reason,

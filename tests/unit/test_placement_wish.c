@@ -406,6 +406,38 @@ static void test_adoption(void **state)
 	assert_int_equal(placement_observe(p, &known, &seen, 0), 0);
 }
 
+/* What the switch had before our wish is over once it has ours, or nothing any more. */
+static void test_conflict_ends(void **state)
+{
+	struct placement_options o = options_of(PLACEMENT_POLICY_ALL, 10);
+	struct placement_observation seen = { .state = PLACEMENT_STATE_ADOPTED,
+					      .nexthop = hop_number(1) };
+	struct placement_facts f = facts_of(0);
+	struct tuple t = flow_number(1);
+
+	(void)state;
+	f.nexthop = hop_number(2);
+	for (int ours = 0; ours < 2; ours++) {
+		_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+
+		placement_attach(p);
+		offer(p, t, &f, 0);
+		assert_int_equal(placement_observe(p, &t, &seen, 0), 0);
+		placement_observe_full_end(p, 0);
+		assert_true(view_of(p, t).conflict);
+		if (ours) {
+			placement_settle(p, 0);
+			tell_all(p, 0);
+			assert_true(view_of(p, t).conflict);
+			observe(p, t, PLACEMENT_STATE_PROGRAMMED, PLACEMENT_CLASS_NONE, 0);
+		} else {
+			placement_observe_full_end(p, 0);
+		}
+		assert_false(view_of(p, t).conflict);
+		assert_int_equal(numbers_of(p).conflicts, 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +446,7 @@ int main(void)
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_untold),
 		cmocka_unit_test(test_adoption),
+		cmocka_unit_test(test_conflict_ends),
 	};
 
 	return cmocka_run_group_tests_name("placement, wishes", tests, NULL, NULL);
