@@ -138,7 +138,8 @@ def rounds():
         note(seen)
         for name in seen[0]:
             fds, rss = zip(*(s[name] for s in seen))
-            check(max(fds) <= fds[0], f"{name}: as many descriptors after all rounds as after one", fds)
+            # A connection to the switch that was open at one time and not at another is none that is left.
+            check(min(fds[-3:]) <= max(fds[:3]), f"{name}: as many descriptors after all rounds as after three", fds)
             check(tap.SAN or min(rss[-3:]) - statistics.median(rss[1:6]) <= LEAK_KB, f"{name}: what a burst took is given back", rss)
 
 
