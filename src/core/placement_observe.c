@@ -157,11 +157,12 @@ void placement_observe_full_end(struct placement *p, uint64_t now_ms)
 	for (uint32_t i = 0; i < p->used; i++) {
 		struct placement_entry *e = &p->slab[i];
 
-		if (e->seen_reading != p->reading)
-			e->other_there = false;
+		if (e->seen_reading == p->reading)
+			continue;
+		e->other_there = false;
 		if (!e->tuple.family || !e->told || !(e->present || e->exposed))
 			continue;
-		if (e->told_reading < p->reading && e->seen_reading != p->reading)
+		if (e->told_reading < p->reading)
 			placement_wish_absent(p, e, now_ms);
 	}
 	placement_observe_full_begin(p);

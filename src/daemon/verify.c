@@ -221,7 +221,8 @@ static bool compare_pins(struct verify_job *job)
 		/* A flow with a conntrack entry may be silent for longer than its pin lives. */
 		if (known && (ids[i] ? ids[i] != known->binding : !!(known->flags & FLOW_PIN)))
 			(known->list ? suspect_asked : suspect)(job, &tuples[i]);
-		if (known && ids[i] != known->binding)
+		/* Of the others the witness has just been told. */
+		if (known && (known->flags & FLOW_CT) && ids[i] != known->binding)
 			ask_now(d, known);
 	}
 	return f;
