@@ -116,7 +116,9 @@ static struct json_object *result_of(struct run *r, struct cli *c, bool writes)
 		json_put_text(o, "output", c->output ? c->output : "");
 		return o;
 	}
-	o = c->model ? disguise(k, json_object_get(c->model)) : json_object_new_object();
+	o = c->model ? json_object_get(c->model) : json_object_new_object();
+	if (k->numbers_as_strings || k->extra_keys)
+		o = disguise(k, o);
 	keep_maps_clean(o);
 	if (writes && k->config_messages && !c->error && json_object_object_length(o) == 0)
 		json_object_object_add(o, "messages", json_object_new_array());

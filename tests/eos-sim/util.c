@@ -2,6 +2,7 @@
 #include "util.h"
 
 #include <errno.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,17 +213,28 @@ static char *read_back(int fd)
 	return text_close(&text);
 }
 
+/* Spawned, not forked: each page of a large simulator would be copied, or faulted in, anew after
+ * every fork. */
+static pid_t spawn(const char *const argv[], int in, int out)
+{
+	posix_spawn_file_actions_t actions;
+	pid_t pid = -1;
+
+	if (posix_spawn_file_actions_init(&actions) != 0)
+		return -1;
+	if (posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO) != 0 ||
+	    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO) != 0 ||
+	    posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ) != 0)
+		pid = -1;
+	posix_spawn_file_actions_destroy(&actions);
+	return pid;
+}
+
 int run_program(const char *const argv[], const char *input, char **ret_output)
 {
 	int in = temporary_file(input), out = temporary_file(NULL), status = -1;
-	pid_t pid = in >= 0 && out >= 0 ? fork() : -1;
+	pid_t pid = in >= 0 && out >= 0 ? spawn(argv, in, out) : -1;
 
-	if (pid == 0) {
-		dup2(in, STDIN_FILENO);
-		dup2(out, STDOUT_FILENO);
-		execvp(argv[0], (char *const *)argv);
-		_exit(127);
-	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (ret_output)
