@@ -174,15 +174,27 @@ static uint64_t within(uint64_t ms, uint64_t least, uint64_t most)
 	return ms < least ? least : ms > most ? most : ms;
 }
 
+static uint64_t backoff_clip(const struct daemon *d, uint64_t ms)
+{
+	uint64_t most = within(d->resync_took_ms * SHARE, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
+
+	return within(ms, BACKOFF_FIRST_MS, most);
+}
+
 /* Events that are lost because conntrack is read would have it read for ever: then it is left more
  * and more time, but not more than reading costs, since flows are missing meanwhile. A flood that
  * went on all the same is not reading's doing. */
 static void back_off(struct daemon *d)
 {
-	uint64_t most = within(d->resync_took_ms * SHARE, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
-	uint64_t longer = d->resync_lost ? d->resync_backoff_ms * 2 : BACKOFF_FIRST_MS;
+	d->resync_backoff_ms =
+		backoff_clip(d, d->resync_lost ? d->resync_backoff_ms * 2 : BACKOFF_FIRST_MS);
+}
 
-	d->resync_backoff_ms = within(longer, BACKOFF_FIRST_MS, most);
+/* A flood's table was larger than what is left of it: what the last one took says how much. */
+static bool held_back(const struct daemon *d, uint64_t now_ms)
+{
+	return d->last_resync_ms &&
+	       now_ms - d->last_resync_ms < backoff_clip(d, d->resync_backoff_ms);
 }
 
 void flows_dump_renew(struct daemon *d)
@@ -212,9 +224,8 @@ static void on_resync(evutil_socket_t fd _unused_, short what _unused_, void *ar
 	struct timeval tv = { .tv_usec = QUIET_MS * 1000 / 4 };
 	bool quiet = now - d->last_overrun_ms >= QUIET_MS;
 	bool due = quiet || now - d->first_overrun_ms >= patience_ms(d);
-	bool held_back = d->last_resync_ms && now - d->last_resync_ms < d->resync_backoff_ms;
 
-	if (!due || held_back || d->dump || verify_is_reading(d)) {
+	if (!due || held_back(d, now) || d->dump || verify_is_reading(d)) {
 		event_add(d->ev_resync, &tv);
 		return;
 	}
