@@ -38,7 +38,9 @@ void client_fail(struct control_client *cl)
 	client_schedule(cl);
 }
 
-void client_flush(struct control_client *cl)
+/* Hands to the kernel what it takes now, the rest as it becomes writable. Never blocks; a peer that
+ * is gone fails the client. */
+static void flush(struct control_client *cl)
 {
 	struct evbuffer_iovec iov[FLUSH_PIECES];
 
@@ -136,7 +138,7 @@ static void client_request(struct control_client *cl)
 /* What follows from whatever happened to the client. It may be gone afterwards. */
 static void client_settle(struct control_client *cl)
 {
-	client_flush(cl);
+	flush(cl);
 	if (!cl->dead && cl->call.active && cl->call.done) {
 		call_end(&cl->call);
 		client_idle_begin(cl);
@@ -204,7 +206,7 @@ static void on_write(evutil_socket_t fd _unused_, short what _unused_, void *arg
 {
 	struct control_client *cl = arg;
 
-	client_flush(cl);
+	flush(cl);
 	if (cl->call.wanted && client_has_room(cl))
 		client_schedule(cl);
 	client_settle(cl);

@@ -75,9 +75,6 @@ void client_free(struct control_client *cl);
 void client_fail(struct control_client *cl);
 /* Has the loop give it a turn: a request that is there, a pump that is due. */
 void client_schedule(struct control_client *cl);
-/* Hands to the kernel what it takes now, the rest as it becomes writable. Never blocks; a peer that
- * is gone fails the client. */
-void client_flush(struct control_client *cl);
 
 /* call.c */
 /* Replies with an error of any interface; `key` and `value` are its only parameter. Final. */

@@ -26,7 +26,11 @@ static size_t string_end(const char *text, size_t len, size_t i)
 	return i < len ? i : len;
 }
 
-int control_json_check(const char *text, size_t len, int depth)
+/* Looks at untrusted text before the parser does, in one pass and without recursion: nesting of at
+ * most `depth`, no control character and no escaped NUL in a string, no number with more than
+ * CONTROL_DIGITS_MAX digits in a row, no NaN or Infinity. That it is JSON is left to the parser. 0,
+ * or -EBADMSG. */
+static int check(const char *text, size_t len, int depth)
 {
 	int level = 0, digits = 0;
 
@@ -52,7 +56,7 @@ int control_json_parse(const char *text, size_t len, int depth, struct json_obje
 	_cleanup_(json_tokener_freep) struct json_tokener *tok = NULL;
 	_cleanup_(json_object_putp) struct json_object *o = NULL;
 
-	if (len > INT_MAX || control_json_check(text, len, depth) < 0)
+	if (len > INT_MAX || check(text, len, depth) < 0)
 		return -EBADMSG;
 	/* The parser counts the scalar inside the innermost container as a level of its own. */
 	tok = json_tokener_new_ex(depth + 1);

@@ -7,12 +7,6 @@
 #define CONTROL_DIGITS_MAX \
 	18 /* of one number: what json-c would clamp without a word never gets that far */
 
-/* Looks at untrusted text before the parser does, in one pass and without recursion: nesting of at
- * most `depth`, no control character and no escaped NUL in a string, no number with more than
- * CONTROL_DIGITS_MAX digits in a row, no NaN or Infinity. That it is JSON is left to the parser. 0,
- * or -EBADMSG. */
-int control_json_check(const char *text, size_t len, int depth);
-
 /* Checks and parses one JSON object that fills the whole text (white space around it is fine);
  * strict, valid UTF-8. The caller owns *ret_object (json_object_put). -EBADMSG for anything else,
  * -ENOMEM. Of a key that is given twice the last one counts. */

@@ -65,5 +65,3 @@ static inline bool binding_shares_family(const struct binding *a, const struct b
 /* registry_verdict.c: judges all bindings of the services that `nh` serves (NULL: of all services)
  * and enters what changes. */
 void registry_judge(struct registry *r, const struct nexthop *nh, uint64_t now_ms);
-/* Milliseconds until a verdict may change by time alone, UINT64_MAX for never. */
-uint64_t registry_verdict_wait(const struct registry *r, uint64_t now_ms);

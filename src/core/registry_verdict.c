@@ -288,7 +288,8 @@ static uint64_t binding_due_ms(const struct registry_limits *l, const struct bin
 	return due_ms;
 }
 
-uint64_t registry_verdict_wait(const struct registry *r, uint64_t now_ms)
+/* Milliseconds until a verdict may change by time alone, UINT64_MAX for never. */
+static uint64_t verdict_wait(const struct registry *r, uint64_t now_ms)
 {
 	uint64_t due_ms = UINT64_MAX;
 
@@ -308,5 +309,5 @@ uint64_t registry_tick(struct registry *r, uint64_t now_ms)
 {
 	registry_nexthops_settle(r, now_ms);
 	registry_judge(r, NULL, now_ms);
-	return registry_verdict_wait(r, now_ms);
+	return verdict_wait(r, now_ms);
 }

@@ -69,8 +69,6 @@ struct mirror *mirror_free(struct mirror *m);
 void mirror_end_all(struct mirror *m, const char *why);
 /* A record whose packet came at now_ms. Refusals are counted. */
 void mirror_record(struct mirror *m, const struct mirror_record *r, uint64_t now_ms);
-/* An entry of conntrack in the switch's zone was seen. */
-void mirror_entry_seen(struct mirror *m, const struct ct_entry *entry, uint64_t now_ms);
 /* An adopted flow. Its nexthop is known. NULL: no room. */
 struct flow *mirror_adopt(struct mirror *m, const struct tuple *t, const char *service,
 			  uint16_t nexthop, uint64_t now_ms);

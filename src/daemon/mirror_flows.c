@@ -282,19 +282,8 @@ void mirror_record(struct mirror *m, const struct mirror_record *r, uint64_t now
 	mirror_resolve(m, f);
 }
 
-bool switches_conntrack(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms)
-{
-	struct switch_state *s = entry->tuple.zone ? switch_by_zone(d, entry->tuple.zone) : NULL;
-
-	if (!s)
-		return false;
-	/* Our own writes come back as events; only what an earlier flowpind wrote is news. */
-	if (s->mirror && entry->event == CT_EVENT_DUMP)
-		mirror_entry_seen(s->mirror, entry, now_ms);
-	return true;
-}
-
-void mirror_entry_seen(struct mirror *m, const struct ct_entry *entry, uint64_t now_ms)
+/* An entry of conntrack in the switch's zone was seen. */
+static void entry_seen(struct mirror *m, const struct ct_entry *entry, uint64_t now_ms)
 {
 	struct daemon *d = m->sw->d;
 	const struct service *service = mirror_service(d, &entry->tuple);
@@ -314,6 +303,18 @@ void mirror_entry_seen(struct mirror *m, const struct ct_entry *entry, uint64_t 
 		mirror_known(m, f, (uint16_t)(n - m->sw->nexthops + 1), now_ms);
 	else
 		mirror_resolve(m, f);
+}
+
+bool switches_conntrack(struct daemon *d, const struct ct_entry *entry, uint64_t now_ms)
+{
+	struct switch_state *s = entry->tuple.zone ? switch_by_zone(d, entry->tuple.zone) : NULL;
+
+	if (!s)
+		return false;
+	/* Our own writes come back as events; only what an earlier flowpind wrote is news. */
+	if (s->mirror && entry->event == CT_EVENT_DUMP)
+		entry_seen(s->mirror, entry, now_ms);
+	return true;
 }
 
 struct flow *mirror_adopt(struct mirror *m, const struct tuple *t, const char *service,

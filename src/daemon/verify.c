@@ -22,7 +22,6 @@
 
 #define DATAGRAMS_PER_STEP    16
 #define SUSPECTS_MAX	      20000
-#define PINS_AT_ONCE	      512
 #define PINS_PER_STEP	      2048
 #define SETTLE_MS	      300
 #define LOOKS		      4	 /* at a suspect, SETTLE_MS apart, before it counts */
@@ -199,12 +198,12 @@ static void ask_now(struct daemon *d, struct flow *f)
 static bool compare_pins(struct verify_job *job)
 {
 	struct daemon *d = job->d;
-	struct tuple tuples[PINS_AT_ONCE];
-	uint8_t ids[PINS_AT_ONCE];
+	struct tuple tuples[WITNESS_AT_ONCE];
+	uint8_t ids[WITNESS_AT_ONCE];
 	struct flow *f = NULL;
 	size_t n = 0;
 
-	while (n < PINS_AT_ONCE && (f = flow_table_next(d->flows, &job->cursor)))
+	while (n < WITNESS_AT_ONCE && (f = flow_table_next(d->flows, &job->cursor)))
 		if (f->tuple.zone == 0 && !(f->flags & FLOW_GRAVE))
 			tuples[n++] = f->tuple;
 	if (n && ruleset_pins_get(d->ruleset, tuples, n, ids, NULL) < 0) {
@@ -230,7 +229,7 @@ static bool compare_pins(struct verify_job *job)
 
 static void step_pins(struct verify_job *job)
 {
-	for (unsigned i = 0; i < PINS_PER_STEP / PINS_AT_ONCE; i++) {
+	for (unsigned i = 0; i < PINS_PER_STEP / WITNESS_AT_ONCE; i++) {
 		if (compare_pins(job))
 			continue;
 		job->phase = VERIFY_SETTLE;

@@ -20,7 +20,6 @@
 
 /* Tuples a request, and a turn of the loop: clients and new nexthops wait for no more than that,
  * were there a million of them to ask for. */
-#define ASK_AT_ONCE	   512
 #define COLLECT_MS	   20 /* ends come in crowds: they are asked for together */
 #define OF_DEAD_PER_SECOND 20000
 #define NEXT_TURN_MS	   1
@@ -91,14 +90,15 @@ static uint32_t interval_s(const struct daemon *d, uint8_t id)
 struct batch {
 	struct daemon *d;
 	uint64_t now_ms;
-	struct tuple tuples[ASK_AT_ONCE];
-	uint8_t ids[ASK_AT_ONCE];
+	struct tuple tuples[WITNESS_AT_ONCE];
+	uint8_t ids[WITNESS_AT_ONCE];
 	size_t n;
-	struct tuple young[ASK_AT_ONCE]; /* with a conntrack entry that had no answer when it was
-					    last seen */
+	/* With a conntrack entry that had no answer when it was last seen. */
+	struct tuple young[WITNESS_AT_ONCE];
 	size_t n_young;
-	struct tuple marked[ASK_AT_ONCE]; /* whose entry has a mark that is not true any more */
-	uint32_t marks[ASK_AT_ONCE];	  /* and the one that is */
+	/* Whose entry has a mark that is not true any more, and the one that is. */
+	struct tuple marked[WITNESS_AT_ONCE];
+	uint32_t marks[WITNESS_AT_ONCE];
 	size_t n_marked;
 };
 
@@ -196,10 +196,6 @@ void witness_told(struct daemon *d, const struct tuple *list, const uint8_t *ids
 			continue;
 		b->tuples[b->n] = list[i];
 		b->ids[b->n++] = ids[i];
-		if (b->n == ASK_AT_ONCE) {
-			judge(b);
-			b->n = b->n_marked = 0;
-		}
 	}
 	judge(b);
 }
@@ -216,7 +212,8 @@ static int ask(struct daemon *d, uint8_t list, uint32_t due_s, uint64_t now_ms)
 		return 0;
 	b->d = d;
 	b->now_ms = now_ms;
-	while (n < ASK_AT_ONCE && (f = flow_list_first(d->flows, list)) && f->checked_s <= due_s) {
+	while (n < WITNESS_AT_ONCE && (f = flow_list_first(d->flows, list)) &&
+	       f->checked_s <= due_s) {
 		if (f->flags & FLOW_CT)
 			b->young[b->n_young++] = f->tuple;
 		else
@@ -249,7 +246,7 @@ void witness_tick(struct daemon *d, uint64_t now_ms)
 
 	if (!d->ready)
 		return;
-	for (unsigned i = 0; i < BINDING_ID_MAX && asked < ASK_AT_ONCE; i++) {
+	for (unsigned i = 0; i < BINDING_ID_MAX && asked < WITNESS_AT_ONCE; i++) {
 		/* Every list has its turn, also while a drain has another one asked for all the
 		 * time. */
 		uint8_t list = (uint8_t)(d->witness_list % BINDING_ID_MAX + 1);
@@ -258,7 +255,7 @@ void witness_tick(struct daemon *d, uint64_t now_ms)
 		if (flow_list_count(d->flows, list))
 			asked += ask(d, list, due_since(d, list, now_ms), now_ms);
 	}
-	if (asked >= ASK_AT_ONCE)
+	if (asked >= WITNESS_AT_ONCE)
 		soon(d, NEXT_TURN_MS);
 }
 
@@ -284,10 +281,10 @@ static void on_pin(const struct tuple *t, uint8_t id, void *arg)
 
 void witness_adopt(struct daemon *d, const struct tuple *list, size_t n)
 {
-	uint8_t ids[ASK_AT_ONCE];
+	uint8_t ids[WITNESS_AT_ONCE];
 
 	for (size_t done = 0; done < n;) {
-		size_t some = n - done < ASK_AT_ONCE ? n - done : ASK_AT_ONCE;
+		size_t some = n - done < WITNESS_AT_ONCE ? n - done : WITNESS_AT_ONCE;
 
 		if (ruleset_pins_get(d->ruleset, list + done, some, ids, NULL) < 0)
 			return;

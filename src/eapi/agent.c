@@ -41,7 +41,8 @@ uint64_t agent_random(struct agent *a)
 	return siphash13(&a->random, sizeof(a->random), a->key);
 }
 
-void agent_arm(struct agent *a, uint64_t ms)
+/* Looks for what is due in so many milliseconds, in place of what was set before. */
+static void arm(struct agent *a, uint64_t ms)
 {
 	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
 			      .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
@@ -51,7 +52,7 @@ void agent_arm(struct agent *a, uint64_t ms)
 
 void agent_kick(struct agent *a)
 {
-	agent_arm(a, 0);
+	arm(a, 0);
 }
 
 void agent_tell_health(struct agent *a)
@@ -98,7 +99,7 @@ void agent_down(struct agent *a, enum http_outcome outcome, const char *sentence
 	a->round_ms = a->retry_ms;
 	agent_ask_drop(a, a->sentence);
 	agent_tell_health(a);
-	agent_arm(a, wait);
+	arm(a, wait);
 }
 
 /* When something is due that no answer will bring about. */
@@ -134,7 +135,7 @@ static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg
 		agent_write_step(a, now);
 	}
 	if (!evtimer_pending(a->timer, NULL))
-		agent_arm(a, next_due(a, now));
+		arm(a, next_due(a, now));
 }
 
 static int init(struct agent *a, struct http *http, struct err *e)

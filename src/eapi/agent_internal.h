@@ -74,8 +74,6 @@ struct agent {
 uint64_t agent_random(struct agent *a);
 /* It cannot be used now: why, and when it is tried again. */
 void agent_down(struct agent *a, enum http_outcome outcome, const char *sentence);
-/* Looks for what is due in so many milliseconds, in place of what was set before. */
-void agent_arm(struct agent *a, uint64_t ms);
 /* Calls back, if anybody asked for it. */
 void agent_tell_health(struct agent *a);
 

@@ -60,10 +60,8 @@ void policy_state_clear(struct policy_state *s);
 int policy_rule_compare(const struct rule *a, const struct rule *b);
 int policy_route_compare_key(const struct route *a, const struct route *b);
 /* True when the kernel would do the same by both. Nexthops of the lists are sorted
- * (policy_route_normalise). */
+ * (policy_state_add_route). */
 bool policy_route_equal(const struct route *a, const struct route *b);
-/* Sorts the nexthops and drops a weight that says nothing, so that equal routes look equal. */
-void policy_route_normalise(struct route *r);
 
 #define POLICY_TEXT 512
 /* One line for a person, written into buf (POLICY_TEXT bytes), which is returned. */

@@ -19,22 +19,6 @@ int policy_state_add_rule(struct policy_state *s, const struct rule *rule)
 	return 0;
 }
 
-int policy_state_add_route(struct policy_state *s, struct route *route)
-{
-	struct route *list =
-		vec_reserve(s->routes.list, s->routes.n, &s->routes.cap, sizeof(*list));
-
-	if (!list) {
-		route_clear(route);
-		return -ENOMEM;
-	}
-	s->routes.list = list;
-	policy_route_normalise(route);
-	list[s->routes.n++] = *route;
-	*route = (struct route){ 0 };
-	return 0;
-}
-
 int policy_route_copy(const struct route *route, struct route *ret_route)
 {
 	struct route copy = *route;
@@ -113,12 +97,29 @@ static int nexthop_order(const void *a, const void *b)
 	return nexthop_compare(a, b);
 }
 
-void policy_route_normalise(struct route *r)
+/* Sorts the nexthops and drops a weight that says nothing, so that equal routes look equal. */
+static void normalise(struct route *r)
 {
 	if (r->n_nexthops == 1)
 		r->nexthops->weight = 1;
 	if (r->n_nexthops > 1)
 		qsort(r->nexthops, r->n_nexthops, sizeof(*r->nexthops), nexthop_order);
+}
+
+int policy_state_add_route(struct policy_state *s, struct route *route)
+{
+	struct route *list =
+		vec_reserve(s->routes.list, s->routes.n, &s->routes.cap, sizeof(*list));
+
+	if (!list) {
+		route_clear(route);
+		return -ENOMEM;
+	}
+	s->routes.list = list;
+	normalise(route);
+	list[s->routes.n++] = *route;
+	*route = (struct route){ 0 };
+	return 0;
 }
 
 bool policy_route_equal(const struct route *a, const struct route *b)
