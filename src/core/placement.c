@@ -123,6 +123,7 @@ static int hear(struct placement *p, struct placement_entry *e, uint16_t zone,
 	int at = zone_find(e, zone);
 
 	if (ip_addr_equal(&e->nexthop, &f->nexthop)) {
+		e->conflict = e->conflict && e->conflict_zone != zone;
 		if (at < 0 && e->n_zones == PLACEMENT_ZONES_MAX)
 			return -ENOSPC;
 		if (at < 0)
@@ -132,16 +133,20 @@ static int hear(struct placement *p, struct placement_entry *e, uint16_t zone,
 		return 0;
 	}
 	if (at >= 0 && e->n_zones == 1) {
+		/* The one that disagreed may agree now; if not it says so again. */
+		e->conflict = false;
 		point_to(p, e, f, now_ms);
 		return 0;
 	}
 	if (!e->conflict)
 		p->totals.conflicts++;
 	e->conflict = true;
+	e->conflict_zone = zone;
 	if (at >= 0)
 		zone_remove(e, at);
 	if (f->learned_ms >= e->learned_ms)
 		return -EEXIST;
+	e->conflict_zone = e->zones[0];
 	e->zones[0] = zone;
 	e->n_zones = 1;
 	point_to(p, e, f, now_ms);
@@ -270,8 +275,10 @@ void placement_withdraw(struct placement *p, const struct tuple *t, enum placeme
 		return;
 	if (reason == PLACEMENT_ENDED) {
 		at = zone_find(e, t->zone);
-		if (at < 0)
+		if (at < 0) {
+			e->conflict = e->conflict && e->conflict_zone != t->zone;
 			return;
+		}
 		zone_remove(e, at);
 		if (e->n_zones > 0)
 			return;

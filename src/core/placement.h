@@ -253,7 +253,7 @@ struct placement_view {
 	bool dirty;    /* its wish is not told yet */
 	bool adopted;  /* it was found in the switch */
 	bool expired;  /* it left by the switch's timeout, at state_ms: placement_renew() */
-	bool conflict; /* another zone, or the switch, had another nexthop for it */
+	bool conflict; /* another zone, or the switch, has another nexthop for it */
 	bool draining;
 	bool waiting; /* not desired only because there is no room, or not yet */
 	enum placement_reason reason;

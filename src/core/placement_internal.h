@@ -88,7 +88,9 @@ struct placement_entry {
 	bool exposed; /* the switch may hold it */
 	bool leaving; /* it was in, and the switch was not seen without it yet */
 	bool told;    /* the wish that stands was taken by the flowpin-eapi that is attached */
-	bool adopted, conflict;
+	bool adopted;
+	bool conflict; /* conflict_zone had another nexthop for it when that was last told */
+	uint16_t conflict_zone;
 	bool other_there; /* the switch has another nexthop for it, from before our wish */
 	bool expired;		      /* it left by the switch's own timeout; its wish stands */
 	bool alive;		      /* a counter moved since the last placement_idle() */

@@ -271,17 +271,20 @@ static struct flow *adopt_here(struct switch_state *s, const struct tuple *t,
 	return f;
 }
 
+/* What the switch never carried was placed for the gateway's connections, or did not matter yet. As
+ * a flow of the mirror's zone it would keep its nexthop when the client uses its port again. */
 static struct flow *adopt_as(struct switch_state *s, const struct tuple *t,
-			     const struct service *service, const struct ip_addr *nexthop,
+			     const struct service *service, const struct placement_observation *o,
 			     uint64_t now_ms)
 {
+	const struct ip_addr *nexthop = &o->nexthop;
 	const struct binding *b = switch_binding(s->d, service->name, nexthop);
 	struct switch_nexthop *n = switch_nexthop_find(s, nexthop);
 	struct tuple zoned = *t;
 
 	if (!b && !(n && switch_nexthop_serves(n, service->name)))
 		return NULL;
-	if (!s->mirror)
+	if (!s->mirror || (b && o->counted && o->packets == 0))
 		return b ? adopt_here(s, t, b, service->name, now_ms) : NULL;
 	zoned.zone = s->config->mirror.zone;
 	n = switch_nexthop_add(s, nexthop);
@@ -290,7 +293,7 @@ static struct flow *adopt_as(struct switch_state *s, const struct tuple *t,
 		 : NULL;
 }
 
-/* The flow as it is known already, whether here or by a mirror. */
+/* The flow as it is known already, whether here, by a mirror or by its pin. */
 static struct flow *known_flow(struct switch_state *s, const struct tuple *t)
 {
 	struct tuple zoned = *t;
@@ -313,6 +316,10 @@ void switch_adopt(struct switch_state *s, const struct tuple *t,
 
 	if (s->d->tearing_down)
 		return; /* it is on its way out */
+	if (!f) { /* the pin map may not have been read as far as this yet */
+		witness_adopt(s->d, t, 1);
+		f = known_flow(s, t);
+	}
 	if (!service || o->nexthop.family == 0) {
 		s->left_alone++;
 		return;
@@ -325,7 +332,7 @@ void switch_adopt(struct switch_state *s, const struct tuple *t,
 			mirror_known(s->mirror, f, (uint16_t)(n - s->nexthops + 1), now_ms);
 	}
 	if (!f)
-		f = adopt_as(s, t, service, &o->nexthop, now_ms);
+		f = adopt_as(s, t, service, o, now_ms);
 	if (!f || (f->slot && !f->nexthop)) {
 		s->left_alone++;
 		return;

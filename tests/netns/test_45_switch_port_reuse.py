@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from flowlab import *  # noqa
-from switchlab import Beside, SwitchLab, settle
+from switchlab import SERVICE, Beside, SwitchLab, section, settle
 
 NEW = {"s2", "s3"}
 
@@ -160,6 +160,43 @@ def active():
         check(pool.exchange().all_held, "and hold", pool.result)
         equal([j for j in lab.commands("^(no )?flow ", since)], [], "nothing was written for that")
         settled(lab, beside, pool)
+
+
+@case("nobody but the switch knows it", 0, "5s")
+@case("its pin is one of many", 300_000, "5m")
+def found(others, idle):
+    """What was placed for the gateway's connections and is found after a start is no flow of the mirror's zone, where it would keep
+    its nexthop in the switch although the port is used again."""
+    with SwitchLab(3, shared=True) as lab:
+        lab.resolve()
+        lab.announce(["s1", "s2", "s3"])
+        lab.route(["s1", "s2", "s3"])
+        lab.mirror()
+        lab.client_via("gw")
+        lab.answers_via("gw")
+        beside = Beside(lab, SERVICE % idle + section(lab, place="established", idle="1h", more="min-age = 0s"))
+        pool = TcpPool(lab, 60)
+        need(pool.result().all_held and len(pool.by_server()) == 3, "60 connections are open over the gateway, on all servers", pool.result)
+        wait_until(lambda: lab.pinned(pool), 60, "they are in DirectFlow", poll=0.1)
+        for server in lab.servers:
+            lab.deaf(server, 9)
+        flood(lab, others)
+        beside.d.kill()
+        lab.conntrack("-D", "-p", "tcp", "-d", VIP4)
+        if not others:
+            lab.run("gw", "nft flush map inet flowpin pin4")
+        beside.d.start(deadline=60)
+        wait_until(lambda: beside.switch()["programmed"] + beside.switch()["adopted"] >= 60, 60, "flowpin switches counts them", poll=0.1)
+        equal([f for f in beside.d.flows() if f["zone"]], [], "none of them is the mirror's")
+        if not others:
+            wait_until(lambda: not lab.pins(), 60, "the pins that were given to them have run out", poll=0.1)
+        lab.sysctl("gw", **{"net.ipv4.fib_multipath_hash_policy": 0})
+        before = {f.sport: f.server for f in pool.flows}
+        fresh = pool.reopen(list(pool.flows), deadline=40)
+        note(f"{sum(before[f.sport] != f.server for f in fresh)} ports are on another server now")
+        wait_until(lambda: lab.pinned(pool), 60, "the switch holds each new connection where it is", poll=0.1)
+        wait_until(beside.d.verify_clean, 30, "verify is clean", poll=0.2)
+        check(pool.exchange().all_held, "and they hold", pool.result)
 
 
 main()

@@ -226,6 +226,41 @@ static void test_zones(void **state)
 	assert_int_equal(placement_offer(p, &gateway, &f, 400), -ENOSPC);
 }
 
+/* It is shown for as long as the zone that disagrees does. */
+static void test_zones_agree(void **state)
+{
+	static const struct {
+		bool ends, agrees, moves;
+	} ways[] = { { .ends = true }, { .agrees = true }, { .moves = true } };
+	struct tuple gateway = flow_number(1), mirror = gateway, third = gateway;
+
+	(void)state;
+	mirror.zone = 101;
+	third.zone = 102;
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		struct placement_options o = options_of(PLACEMENT_POLICY_ALL, 10);
+		_cleanup_(placement_freep) struct placement *p = placement_made(&o);
+		struct placement_facts f = facts_of(100), other = facts_of(200);
+
+		other.nexthop = hop_number(2);
+		offer(p, gateway, &f, 100);
+		assert_int_equal(placement_offer(p, &mirror, &other, 200), -EEXIST);
+		placement_withdraw(p, &third, PLACEMENT_ENDED, 300);
+		offer(p, third, &f, 300);
+		assert_true(view_of(p, gateway).conflict);
+		placement_withdraw(p, &third, PLACEMENT_ENDED, 300);
+		assert_true(view_of(p, gateway).conflict);
+		if (ways[i].ends)
+			placement_withdraw(p, &mirror, PLACEMENT_ENDED, 400);
+		if (ways[i].agrees)
+			offer(p, mirror, &f, 400);
+		if (ways[i].moves)
+			offer(p, gateway, &other, 400);
+		assert_false(view_of(p, gateway).conflict);
+		assert_int_equal(numbers_of(p).conflicts, 1);
+	}
+}
+
 static void test_room(void **state)
 {
 	struct placement_options o = options_of(PLACEMENT_POLICY_ALL, 10);
@@ -394,6 +429,7 @@ int main(void)
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_facts_change),
 		cmocka_unit_test(test_zones),
+		cmocka_unit_test(test_zones_agree),
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_reserve),
