@@ -30,7 +30,9 @@ def duration(text):
 def step(world, event, rng):
     """One event, and what must hold after it: whether it did, how many connections the event broke, how long verify took."""
     world.said = ""
-    world.quiet()
+    wait, said = world.quiet()
+    if wait > VERIFY_S:
+        tap.note(f"before {event.name}: clean {wait:.1f} s after the last turn-over, having said\n" + "\n".join(said[:RECORD_MAX]))
     world.remember()
     event.apply(world, rng)
     allowed = list(event.may_break(world))

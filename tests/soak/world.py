@@ -27,6 +27,7 @@ VERIFY_S = 5  # what is promised; the record says how long it took
 PATIENCE = 5  # a bound on waiting is a condition: so many times as long
 LOG_WINDOW_S = 5  # no line more than once a second, on the average of so many
 RSS_SLACK_KB, FD_SLACK = 8192, 3
+MORE = 2  # so many times as many flows as ever are another beginning
 KB_PER_FLOW = {"d": 0.13, "mirror": 0, "eapi": 10}  # flowpin-eapi reads the switch's whole table at once, as JSON
 
 # Runs a program in a time namespace, in the same process: exec() enters the one made for children (Linux 6.3).
@@ -216,7 +217,8 @@ class World:
 
     def quiet(self):
         """The connections of the last turn-over are in the switch: how long that takes is not the next event's doing."""
-        tap.wait_until(self.d.verify_clean, 120, poll=1)
+        _, took, said = self.verify(120, 1)
+        return took, said
 
     def remember(self):
         self.unpinned = []
@@ -229,11 +231,13 @@ class World:
             pool.exchange(deadline=60)
             bad = [f for f in pool.flows if f.state == "broken" or f.moved]
             may += sum(f in allowed for f in bad)
+            for f in [f for f in bad if f in allowed and f.reason.startswith("no answer")][:3]:
+                tap.note(f"{name}: {f.src} {f.sport} was not even reset: {f.reason}")
             broken += [f"{name}: {f.src} {f.sport} on {f.server}: {f.reason}" for f in bad if f not in allowed]
             pool.end(bad, reset=True)
         return broken, may
 
-    def verify(self):
+    def verify(self, patience=PATIENCE * VERIFY_S, poll=0.3):
         """Whether verify is clean, how long that took, and, each with its time, what it said before and what was to be done."""
         said, began = [], time.monotonic()
 
@@ -245,20 +249,23 @@ class World:
                         f"{switch['programmed']} programmed, {switch['pending']} pending, {switch['deleting']} to delete")
             return run.status == 0
 
-        return tap.wait_until(clean, PATIENCE * VERIFY_S, poll=0.3), time.monotonic() - began, said
+        return tap.wait_until(clean, patience, poll=poll), time.monotonic() - began, said
 
     def sample(self):
         """Descriptors, and memory beyond what its flows need, of each daemon in the quiet after an event."""
         flows = {"d": self.d.status()["flows"]["count"], "mirror": 0, "eapi": switch_of(self.d)["programmed"]}
         for name, known in flows.items():
             daemon = getattr(self, name)
+            if known > MORE * self.most[name, daemon.pid]:
+                self.samples[name, daemon.pid].clear()  # what a flood takes at once, beside its flows, is not given back either
             with open(f"/proc/{daemon.pid}/status", encoding="ascii") as f:
                 rss = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
             most = self.most[name, daemon.pid] = max(known, self.most[name, daemon.pid])  # what they needed is not given back
             self.samples[name, daemon.pid].append((len(os.listdir(f"/proc/{daemon.pid}/fd")), rss - KB_PER_FLOW[name] * most))
 
     def growth(self):
-        """What grew: the last third of a daemon's life against its middle third. The first is warm-up."""
+        """What grew: the last third of a daemon's life, since it had about as many flows as now, against the middle third. The first
+        is warm-up."""
         for (name, pid), series in self.samples.items():
             third = len(series) // 3
             if third < 2:

@@ -338,12 +338,11 @@ class TcpPool(_Pool):
         self.loop.add(flow.sock, select.EPOLLOUT, lambda events: self._ready(flow, events))
 
     def _ready(self, flow, events):
-        error = flow.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            where = "was on " + flow.server if flow.server else "connecting"
-            self._break(flow, f"{errno.errorcode[error]} ({where})")
-            return
         if flow.state == "connecting":
+            error = flow.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                self._break(flow, f"{errno.errorcode[error]} (connecting)")
+                return
             flow.state = "up"
             self.loop.modify(flow.sock, select.EPOLLIN)
             if flow.waiting:
@@ -353,6 +352,7 @@ class TcpPool(_Pool):
             self._receive(flow)
 
     def _receive(self, flow):
+        """What broke the connection is told here. SO_ERROR would also tell, once, of an ICMP error that TCP goes on after."""
         try:
             data = flow.sock.recv(LINE_MAX)
         except BlockingIOError:
