@@ -12,6 +12,7 @@ import time
 
 import tap
 from flood import flood
+from lab import VIP4
 from rude import Client
 
 Event = collections.namedtuple("Event", "name weight apply undo may_break")
@@ -56,6 +57,9 @@ def switch_route(world, rng):
     """Only once every mirrored connection is in the table: before, the switch's ECMP is all that it has."""
     tap.wait_until(world.mirrored_pinned, 120, poll=0.3)
     world.unpinned = world.not_in_switch()
+    for f in world.unpinned[:3]:
+        shown = world.d.try_flowpin("show", "tcp", f"{f.src}:{f.sport}", f"{VIP4}:80")
+        tap.note(f"{f.src} {f.sport} is not in the switch: " + "; ".join((shown.out + shown.err).splitlines()))
     some = rng.sample(world.lab.servers, rng.randint(1, len(world.lab.servers)))
     world.lab.announce(some)
     world.said = f"via {some}"
