@@ -116,6 +116,13 @@ static void point_to(struct placement *p, struct placement_entry *e,
 	placement_wish_changed(p, e, PLACEMENT_MOVED);
 }
 
+/* This zone has no other nexthop for it any more. */
+static void zone_agrees(struct placement_entry *e, uint16_t zone)
+{
+	if (e->conflict_zone == zone)
+		e->conflict = false;
+}
+
 /* What a zone tells of a flow that is known already. */
 static int hear(struct placement *p, struct placement_entry *e, uint16_t zone,
 		const struct placement_facts *f, uint64_t now_ms)
@@ -123,7 +130,7 @@ static int hear(struct placement *p, struct placement_entry *e, uint16_t zone,
 	int at = zone_find(e, zone);
 
 	if (ip_addr_equal(&e->nexthop, &f->nexthop)) {
-		e->conflict = e->conflict && e->conflict_zone != zone;
+		zone_agrees(e, zone);
 		if (at < 0 && e->n_zones == PLACEMENT_ZONES_MAX)
 			return -ENOSPC;
 		if (at < 0)
@@ -276,7 +283,7 @@ void placement_withdraw(struct placement *p, const struct tuple *t, enum placeme
 	if (reason == PLACEMENT_ENDED) {
 		at = zone_find(e, t->zone);
 		if (at < 0) {
-			e->conflict = e->conflict && e->conflict_zone != t->zone;
+			zone_agrees(e, t->zone);
 			return;
 		}
 		zone_remove(e, at);

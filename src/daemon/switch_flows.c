@@ -293,7 +293,7 @@ static struct flow *adopt_as(struct switch_state *s, const struct tuple *t,
 		 : NULL;
 }
 
-/* The flow as it is known already, whether here, by a mirror or by its pin. */
+/* The flow as it is known already, whether here or by a mirror. */
 static struct flow *known_flow(struct switch_state *s, const struct tuple *t)
 {
 	struct tuple zoned = *t;

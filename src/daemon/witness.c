@@ -18,8 +18,6 @@
  * idle timeout, every second where a drain waits, and about as often where the nexthop died, since
  * their next packet takes them elsewhere. */
 
-/* Tuples a request, and a turn of the loop: clients and new nexthops wait for no more than that,
- * were there a million of them to ask for. */
 #define COLLECT_MS	   20 /* ends come in crowds: they are asked for together */
 #define OF_DEAD_PER_SECOND 20000
 #define NEXT_TURN_MS	   1

@@ -3,7 +3,9 @@
 
 #include "daemon/daemon.h"
 
-#define WITNESS_AT_ONCE 512 /* pins are asked for in batches of at most so many */
+/* Tuples a request, and a turn of the loop: clients and new nexthops wait for no more than that,
+ * were there a million of them to ask for. */
+#define WITNESS_AT_ONCE 512
 
 /* One-way flows, whose witness is their element of the pin map, and those that may become such. Who
  * is watched is on its binding's list of the flow table and asked for in its turn: every half idle
@@ -24,9 +26,8 @@ void witness_ask(struct daemon *d, struct flow *f);
 bool witness_is_asking(const struct flow *f);
 
 /* The pin map has just said these ids (0: no pin) of these tuples: what witness_tick() would do
- * with the answers is done now. At most
- * WITNESS_AT_ONCE. Only for flows that are watched and have no conntrack entry; the
- * others are left alone. Waits for the kernel only. */
+ * with the answers is done now. n is at most WITNESS_AT_ONCE. Only for flows that are watched and
+ * have no conntrack entry; the others are left alone. Waits for the kernel only. */
 void witness_told(struct daemon *d, const struct tuple *list, const uint8_t *ids, size_t n);
 
 /* Asks for WITNESS_AT_ONCE of the flows that are due, and for more in 1 ms. One without a pin ends,

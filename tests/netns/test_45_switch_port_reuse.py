@@ -178,8 +178,6 @@ def found(others, idle):
         pool = TcpPool(lab, 60)
         need(pool.result().all_held and len(pool.by_server()) == 3, "60 connections are open over the gateway, on all servers", pool.result)
         wait_until(lambda: lab.pinned(pool), 60, "they are in DirectFlow", poll=0.1)
-        for server in lab.servers:
-            lab.deaf(server, 9)
         flood(lab, others)
         beside.d.kill()
         lab.conntrack("-D", "-p", "tcp", "-d", VIP4)
