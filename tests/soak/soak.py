@@ -30,7 +30,8 @@ def duration(text):
 def step(world, event, rng):
     """One event, and what must hold after it: whether it did, how many connections the event broke, how long verify took."""
     world.said = ""
-    wait, said = world.quiet()
+    clean, wait, said = world.quiet()
+    tap.check(clean, f"before {event.name}: verify is clean", lambda: world.d.try_flowpin("verify"))
     if wait > VERIFY_S:
         tap.note(f"before {event.name}: clean {wait:.1f} s after the last turn-over, having said\n" + "\n".join(said[:RECORD_MAX]))
     world.remember()
