@@ -90,9 +90,9 @@ static void print_flow(struct json_object *f)
 		printf(" zone %" PRId64, js_int(f, "zone"));
 	printf("\n\n  service    %s\n  nexthop    %s (id %" PRId64 ", mark %s)\n",
 	       js_text(f, "service"), js_text(f, "nexthop"), js_int(f, "id"), js_text(f, "mark"));
-	printf("  learned    %s ago (%s)\n  witness    %s\n",
+	printf("  learned    %s ago (%s)\n  witness    %s%s\n",
 	       duration_format((uint64_t)js_int(f, "age_ms"), d), js_text(f, "learned"),
-	       js_text(f, "witness"));
+	       js_text(f, "witness"), js_bool(f, "closed") ? ", closed by both sides" : "");
 	for (size_t i = 0; i < js_len(f, "switches"); i++) {
 		struct json_object *s = js_at(f, "switches", i);
 

@@ -82,6 +82,17 @@ static uint8_t flags_of(const struct ct_entry *entry, uint8_t before)
 	return flags;
 }
 
+/* By both sides. A message without a state says nothing new about that, nor does a reset of what is
+ * closed already. */
+static bool is_closed(const struct ct_entry *entry, bool before)
+{
+	if (entry->tuple.proto != IPPROTO_TCP || entry->event == CT_EVENT_NEW)
+		return false;
+	if (entry->tcp_state == TCP_CONNTRACK_NONE || entry->tcp_state == TCP_CONNTRACK_CLOSE)
+		return before;
+	return entry->tcp_state == TCP_CONNTRACK_TIME_WAIT;
+}
+
 static void not_listed(struct daemon *d, const struct tuple *t, uint8_t id, int r, uint64_t now_ms)
 {
 	char net[IP_PREFIX_TEXT];
@@ -136,6 +147,7 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 		f->source = sources[entry->event];
 		f->binding = id;
 		f->flags = flags_of(entry, 0);
+		f->closed = is_closed(entry, false);
 		flows_counts(d, id, 1, false);
 		if (!(f->flags & FLOW_REPLIED))
 			witness_watch_young(d, f, now_ms);
@@ -147,6 +159,7 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 	if (f->flags & FLOW_PIN)
 		d->id_one_way[f->binding]--;
 	f->flags = flags_of(entry, f->flags);
+	f->closed = is_closed(entry, f->closed);
 	if (f->binding != id)
 		flows_move(d, f, id, now_ms);
 	if (f->flags & FLOW_REPLIED)
@@ -166,11 +179,6 @@ static bool ended_for_good(const struct ct_entry *entry)
 	if (entry->tuple.proto == IPPROTO_TCP && entry->tcp_state)
 		return entry->tcp_state > TCP_CONNTRACK_ESTABLISHED;
 	return !entry->has_timeout || entry->timeout_s == 0;
-}
-
-static bool closed_by_both(const struct ct_entry *entry)
-{
-	return entry->tuple.proto == IPPROTO_TCP && entry->tcp_state == TCP_CONNTRACK_TIME_WAIT;
 }
 
 static void bury(struct daemon *d, struct flow *f)
@@ -204,7 +212,10 @@ static void destroyed(struct daemon *d, const struct ct_entry *entry)
 	if (!f || (f->flags & FLOW_GRAVE))
 		return;
 	f->mark = d->generation;
-	if (!closed_by_both(entry) && switches_keep(d, f))
+	f->closed = is_closed(entry, f->closed);
+	if (f->closed)
+		flows_end_told(d, f);
+	else if (switches_keep(d, f))
 		witness_watch(d, f, false); /* in hardware: nothing ended */
 	else if (!ended_for_good(entry) && f->tuple.zone == 0)
 		witness_watch(d, f, true);

@@ -73,8 +73,8 @@ static int on_entry(const struct nlmsghdr *nlh, void *arg)
 	return 0;
 }
 
-/* What a whole dump did not show has ended, unless its pin says otherwise. One that broke off ends
- * nothing. */
+/* What a whole dump did not show has ended, unless its pin says otherwise, which stays for long
+ * after a connection was closed. One that broke off ends nothing. */
 static void sweep(struct daemon *d, bool whole)
 {
 	uint32_t cursor = 0;
@@ -84,7 +84,7 @@ static void sweep(struct daemon *d, bool whole)
 		if (f->flags & FLOW_GRAVE)
 			flow_table_remove(d->flows, f);
 		else if (whole && (f->flags & FLOW_CT) && f->mark != d->generation) {
-			if (f->tuple.zone == 0)
+			if (f->tuple.zone == 0 && !f->closed)
 				witness_watch(d, f, true);
 			else
 				flows_end(d, f, "end");

@@ -113,11 +113,12 @@ void report_flow_text(struct daemon *d, const struct flow *f, uint64_t now_ms, s
 	strbuf_add_json(out, text);
 	strbuf_addf(out,
 		    ",\"id\":%u,\"mark\":\"0x%08x\",\"state\":\"%s\",\"witness\":\"%s\","
-		    "\"learned\":\"%s\",\"age_ms\":%llu%s",
+		    "\"learned\":\"%s\",\"age_ms\":%llu%s%s",
 		    f->binding, mark_of(d, f->binding), state,
 		    f->flags & FLOW_PIN ? "pin" : "conntrack", sources[f->source],
 		    (unsigned long long)(now_ms - f->since_ms),
-		    f->flags & FLOW_REPLIED ? ",\"replied\":true" : "");
+		    f->flags & FLOW_REPLIED ? ",\"replied\":true" : "",
+		    f->closed ? ",\"closed\":true" : "");
 	switches_flow_text(d, f, out);
 	strbuf_adds(out, "}");
 }

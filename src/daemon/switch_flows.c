@@ -103,6 +103,12 @@ void switches_flow(struct daemon *d, struct flow *f, uint64_t now_ms)
 	for (size_t i = 0; d->switches && !d->tearing_down && i < d->switches->n; i++) {
 		struct switch_state *s = d->switches->list[i];
 
+		/* Its conntrack entry stands for minutes more: too long where room is scarce. */
+		if (f->closed) {
+			placement_withdraw(s->placement, &f->tuple, PLACEMENT_ENDED, now_ms);
+			switches_soon(d);
+			continue;
+		}
 		/* What a placement does not take it counts by itself. */
 		if (!facts_of(s, f, &facts))
 			continue;
@@ -316,13 +322,14 @@ void switch_adopt(struct switch_state *s, const struct tuple *t,
 
 	if (s->d->tearing_down)
 		return; /* it is on its way out */
-	if (!f) { /* the pin map may not have been read as far as this yet */
-		witness_adopt(s->d, t, 1);
-		f = known_flow(s, t);
-	}
 	if (!service || o->nexthop.family == 0) {
 		s->left_alone++;
 		return;
+	}
+	/* The pin map may not have been read as far as this yet. */
+	if (!f) {
+		witness_adopt(s->d, t, 1);
+		f = known_flow(s, t);
 	}
 	if (f && f->slot && !f->nexthop) {
 		/* Mirrored, and its nexthop was not known yet: the switch has it in its table. */

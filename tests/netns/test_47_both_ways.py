@@ -58,6 +58,8 @@ def move(plane):
     other = {"gw": "sw", "sw": "gw"}
     with SwitchLab(3, shared=True) as lab:
         beside, pools = begin(lab, plane)
+        # Those that the gateway sees both sides close leave the switch, and are then listed as long as conntrack has them.
+        lab.sysctl("gw", **{"net.netfilter.nf_conntrack_tcp_timeout_time_wait": IDLE})
         # Whichever plane they meet, its own ECMP would now choose anew.
         lab.announce(["s2", "s3"])
         lab.route(["s1", "s3"])
