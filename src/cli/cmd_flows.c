@@ -92,12 +92,16 @@ static void print_flow(struct json_object *f)
 	       js_text(f, "service"), js_text(f, "nexthop"), js_int(f, "id"), js_text(f, "mark"));
 	printf("  learned    %s ago (%s)\n  witness    %s%s\n",
 	       duration_format((uint64_t)js_int(f, "age_ms"), d), js_text(f, "learned"),
-	       js_text(f, "witness"), js_bool(f, "closed") ? ", closed by both sides" : "");
+	       js_text(f, "witness"), js_bool(f, "closed") ? ", closed" : "");
 	for (size_t i = 0; i < js_len(f, "switches"); i++) {
 		struct json_object *s = js_at(f, "switches", i);
 
-		printf("  switch     %s: %s%s%s\n", js_text(s, "name"), js_text(s, "state"),
+		printf("  switch     %s: %s%s%s", js_text(s, "name"), js_text(s, "state"),
 		       *js_text(s, "text") ? ", " : "", js_text(s, "text"));
+		if (js_has(s, "packets"))
+			printf(", %" PRId64 " packets, %" PRId64 " bytes", js_int(s, "packets"),
+			       js_int(s, "bytes"));
+		putchar('\n');
 	}
 }
 

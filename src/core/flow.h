@@ -46,7 +46,7 @@ struct flow {
 	uint8_t binding;     /* id, 1..255 */
 	uint8_t flags;	     /* enum flow_flags */
 	uint8_t source : 4;  /* enum flow_source */
-	uint8_t closed : 1;  /* by both sides, as its conntrack entry tells: nothing is to come */
+	uint8_t closed : 1;  /* or reset, as its conntrack entry tells: nothing is to come */
 	uint8_t mark;	     /* the caller's, for a mark and sweep around a dump */
 	uint8_t list;	     /* 0: on none */
 	/* The caller's, of a mirrored flow. */

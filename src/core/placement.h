@@ -261,6 +261,7 @@ struct placement_view {
 	enum placement_class class;
 	uint64_t state_ms;	 /* since when */
 	uint64_t retry_ms;	 /* not tried again before; 0 */
+	bool counted;		 /* its counters were read since it was written, or found */
 	uint64_t packets, bytes; /* in the switch */
 	uint64_t moved_ms;	 /* when a counter moved last; 0 never */
 	uint64_t rate;		 /* bytes a second, by the intervals */

@@ -27,6 +27,7 @@ void placement_view_of(const struct placement_entry *e, struct placement_view *r
 		.class = (enum placement_class)e->class,
 		.state_ms = e->state_ms,
 		.retry_ms = e->present ? 0 : e->retry_ms,
+		.counted = e->read,
 		.packets = e->packets,
 		.bytes = e->bytes,
 		.moved_ms = e->moved_ms,

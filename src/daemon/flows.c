@@ -82,15 +82,22 @@ static uint8_t flags_of(const struct ct_entry *entry, uint8_t before)
 	return flags;
 }
 
-/* By both sides. A message without a state says nothing new about that, nor does a reset of what is
- * closed already. */
-static bool is_closed(const struct ct_entry *entry, bool before)
+/* A reset is believed where every packet passed here: of a connection that a switch has a part of
+ * conntrack does not know which sequence numbers are its own. A message without a state says
+ * nothing new. */
+static bool is_closed(const struct daemon *d, const struct ct_entry *entry, bool before)
 {
 	if (entry->tuple.proto != IPPROTO_TCP || entry->event == CT_EVENT_NEW)
 		return false;
-	if (entry->tcp_state == TCP_CONNTRACK_NONE || entry->tcp_state == TCP_CONNTRACK_CLOSE)
+	switch (entry->tcp_state) {
+	case TCP_CONNTRACK_NONE:
 		return before;
-	return entry->tcp_state == TCP_CONNTRACK_TIME_WAIT;
+	case TCP_CONNTRACK_TIME_WAIT:
+		return true;
+	case TCP_CONNTRACK_CLOSE:
+		return before || !switches_carry(d, &entry->tuple);
+	}
+	return false;
 }
 
 static void not_listed(struct daemon *d, const struct tuple *t, uint8_t id, int r, uint64_t now_ms)
@@ -147,7 +154,7 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 		f->source = sources[entry->event];
 		f->binding = id;
 		f->flags = flags_of(entry, 0);
-		f->closed = is_closed(entry, false);
+		f->closed = is_closed(d, entry, false);
 		flows_counts(d, id, 1, false);
 		if (!(f->flags & FLOW_REPLIED))
 			witness_watch_young(d, f, now_ms);
@@ -159,7 +166,7 @@ static void learn(struct daemon *d, const struct ct_entry *entry, uint8_t id, ui
 	if (f->flags & FLOW_PIN)
 		d->id_one_way[f->binding]--;
 	f->flags = flags_of(entry, f->flags);
-	f->closed = is_closed(entry, f->closed);
+	f->closed = is_closed(d, entry, f->closed);
 	if (f->binding != id)
 		flows_move(d, f, id, now_ms);
 	if (f->flags & FLOW_REPLIED)
@@ -212,7 +219,7 @@ static void destroyed(struct daemon *d, const struct ct_entry *entry)
 	if (!f || (f->flags & FLOW_GRAVE))
 		return;
 	f->mark = d->generation;
-	f->closed = is_closed(entry, f->closed);
+	f->closed = is_closed(d, entry, f->closed);
 	if (f->closed)
 		flows_end_told(d, f);
 	else if (switches_keep(d, f))

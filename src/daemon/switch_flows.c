@@ -199,6 +199,17 @@ bool switches_hold(const struct daemon *d, const struct tuple *t)
 	return false;
 }
 
+bool switches_carry(const struct daemon *d, const struct tuple *t)
+{
+	struct placement_view v;
+
+	for (size_t i = 0; d->switches && i < d->switches->n; i++)
+		if (placement_get(d->switches->list[i]->placement, t, &v) == 0 && v.present &&
+		    (!v.counted || v.packets > 0))
+			return true;
+	return false;
+}
+
 bool switches_keep(struct daemon *d, struct flow *f)
 {
 	return d->switches && f->tuple.zone == 0 && switches_hold(d, &f->tuple);

@@ -231,6 +231,9 @@ void switches_flow_text(const struct daemon *d, const struct flow *f, struct str
 			    : slot->state == MIRROR_UNCERTAIN ? "uncertain"
 							      : "asking");
 		strbuf_add_json(b, known ? explain(&v) : slot->why);
+		if (known && v.present && v.counted)
+			strbuf_addf(b, ",\"packets\":%llu,\"bytes\":%llu",
+				    (unsigned long long)v.packets, (unsigned long long)v.bytes);
 		strbuf_adds(b, "}");
 	}
 	if (n)

@@ -105,6 +105,8 @@ void switches_flow(struct daemon *d, struct flow *f, uint64_t now_ms);
 void switches_flow_end(struct daemon *d, struct flow *f, const char *why);
 /* A switch holds it, by its own word: its conntrack entry's end is not its own. */
 bool switches_hold(const struct daemon *d, const struct tuple *t);
+/* A switch has counted packets of it, or may have. */
+bool switches_carry(const struct daemon *d, const struct tuple *t);
 /* The conntrack entry of a flow is gone. True: a switch holds the flow, which stays. */
 bool switches_keep(struct daemon *d, struct flow *f);
 /* For a teardown: all wishes are taken back; how many flows the attached switches still hold or are
