@@ -82,20 +82,21 @@ static uint8_t flags_of(const struct ct_entry *entry, uint8_t before)
 	return flags;
 }
 
-/* A reset is believed where every packet passed here: of a connection that a switch has a part of
- * conntrack does not know which sequence numbers are its own. A message without a state says
- * nothing new. */
+/* A reset is believed where every packet passed here, in both directions: else conntrack does not
+ * know which sequence numbers are the connection's. A message without a state says nothing new. */
 static bool is_closed(const struct daemon *d, const struct ct_entry *entry, bool before)
 {
-	if (entry->tuple.proto != IPPROTO_TCP || entry->event == CT_EVENT_NEW)
+	if (entry->tuple.proto != IPPROTO_TCP)
 		return false;
+	before = before && entry->event != CT_EVENT_NEW;
 	switch (entry->tcp_state) {
 	case TCP_CONNTRACK_NONE:
 		return before;
 	case TCP_CONNTRACK_TIME_WAIT:
 		return true;
 	case TCP_CONNTRACK_CLOSE:
-		return before || !switches_carry(d, &entry->tuple);
+		return before ||
+		       ((entry->status & IPS_SEEN_REPLY) && !switches_carry(d, &entry->tuple));
 	}
 	return false;
 }

@@ -63,6 +63,7 @@ def leave(reset):
         gone = close_half(lab, pool, reset)
         wait_until(lambda: only(lab, pool), 30, "the switch holds the others only", poll=0.1)
         equal(closed(lab), len(gone), "while conntrack still has the entries of the closed ones")
+        equal(lab.pins(), N, "and the gateway their pins")
         equal(sum("closed" in f for f in beside.d.flows()), len(gone), "flowpin flows lists them as closed")
         shown = beside.d.flowpin("show", "tcp", f"{gone[0].src}:{gone[0].sport}", f"{VIP4}:80", json_output=False)
         check(", closed" in shown, "and flowpin show says so", shown)

@@ -49,8 +49,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* A connection that conntrack sees one way of, in the state that it has for that. */
-static void told(struct world *w, enum ct_event event)
+static void told_state(struct world *w, enum ct_event event, uint8_t tcp_state, uint32_t status)
 {
 	struct flows_queue q;
 
@@ -58,11 +57,17 @@ static void told(struct world *w, enum ct_event event)
 	q.entry[0] = (struct ct_entry){ .event = event,
 					.tuple = w->t,
 					.mark = mark_of(&w->d, 1),
-					.status = IPS_CONFIRMED,
+					.status = IPS_CONFIRMED | status,
 					.has_status = true,
-					.tcp_state = TCP_CONNTRACK_SYN_SENT };
+					.tcp_state = tcp_state };
 	flows_queue_push(&q);
 	flows_queue_flush(&q);
+}
+
+/* A connection that conntrack sees one way of, in the state that it has for that. */
+static void told(struct world *w, enum ct_event event)
+{
+	told_state(w, event, TCP_CONNTRACK_SYN_SENT, 0);
 }
 
 static int witness_of(struct world *w)
@@ -142,6 +147,40 @@ static void test_ended(void **state)
 	assert_int_equal(w->d.id_flows[1], 0);
 }
 
+/* Whether a connection is closed, after each of what conntrack may say of it in turn. */
+static void test_closed(void **state)
+{
+	static const struct {
+		enum ct_event event;
+		uint8_t tcp_state;
+		uint32_t status;
+		bool closed;
+	} rows[] = {
+		{ CT_EVENT_NEW, TCP_CONNTRACK_SYN_SENT, 0, false },
+		{ CT_EVENT_UPDATE, TCP_CONNTRACK_CLOSE, 0, false }, /* half of it, as with direct
+								       server return */
+		{ CT_EVENT_UPDATE, TCP_CONNTRACK_ESTABLISHED, IPS_SEEN_REPLY, false },
+		{ CT_EVENT_UPDATE, TCP_CONNTRACK_LAST_ACK, IPS_SEEN_REPLY, false },
+		{ CT_EVENT_UPDATE, TCP_CONNTRACK_TIME_WAIT, IPS_SEEN_REPLY, true },
+		{ CT_EVENT_UPDATE, TCP_CONNTRACK_NONE, IPS_SEEN_REPLY, true },
+		{ CT_EVENT_UPDATE, TCP_CONNTRACK_CLOSE, 0, true },
+		{ CT_EVENT_NEW, TCP_CONNTRACK_NONE, 0, false },
+		{ CT_EVENT_UPDATE, TCP_CONNTRACK_NONE, 0, false },
+		{ CT_EVENT_UPDATE, TCP_CONNTRACK_CLOSE, IPS_SEEN_REPLY, true },
+		{ CT_EVENT_DUMP, TCP_CONNTRACK_CLOSE, IPS_SEEN_REPLY, true },
+		{ CT_EVENT_UPDATE, TCP_CONNTRACK_ESTABLISHED, IPS_SEEN_REPLY, false },
+		{ CT_EVENT_DUMP, TCP_CONNTRACK_TIME_WAIT, IPS_SEEN_REPLY, true },
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		told_state(w, rows[i].event, rows[i].tcp_state, rows[i].status);
+		assert_int_equal(flow_table_get(w->d.flows, &w->t)->closed, rows[i].closed);
+	}
+	told_state(w, CT_EVENT_DESTROY, TCP_CONNTRACK_TIME_WAIT, IPS_SEEN_REPLY);
+	assert_int_equal(witness_of(w), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +188,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_new_entry, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_generations, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_ended, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_closed, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
