@@ -60,7 +60,7 @@ def gateway_flows():
         check(d.verify_clean(), "verify is clean", lambda: d.try_flowpin("verify"))
         f = pool.flows[0]
         shown = d.flowpin("show", "tcp", f"{f.src}:{f.sport}", f"{pool.target}:{pool.port}")["flow"]
-        equal(shown.get("switches"), [{"name": "sw1", "state": "programmed", "text": ""}], "show names the switch")
+        equal(shown.get("switches"), [{"name": "sw1", "state": "programmed", "text": "", "packets": 0, "bytes": 0}], "show names the switch")
         some = [f for f in pool.flows if f.server == "s2"]
         # Restart of the writer: everything comes again, nothing is deleted.
         sw.stop()
