@@ -95,20 +95,28 @@ static bool reused_here(struct daemon *d, const struct flow *f)
 	return any;
 }
 
+static void withdraw(struct daemon *d, const struct tuple *t, enum placement_reason reason,
+		     uint64_t now_ms)
+{
+	for (size_t i = 0; d->switches && i < d->switches->n; i++)
+		placement_withdraw(d->switches->list[i]->placement, t, reason, now_ms);
+	if (d->switches)
+		switches_soon(d);
+}
+
 void switches_flow(struct daemon *d, struct flow *f, uint64_t now_ms)
 {
 	struct placement_facts facts;
 	int r;
 
+	/* Its conntrack entry stands for minutes more: too long where room is scarce. */
+	if (f->closed) {
+		withdraw(d, &f->tuple, PLACEMENT_ENDED, now_ms);
+		return;
+	}
 	for (size_t i = 0; d->switches && !d->tearing_down && i < d->switches->n; i++) {
 		struct switch_state *s = d->switches->list[i];
 
-		/* Its conntrack entry stands for minutes more: too long where room is scarce. */
-		if (f->closed) {
-			placement_withdraw(s->placement, &f->tuple, PLACEMENT_ENDED, now_ms);
-			switches_soon(d);
-			continue;
-		}
 		/* What a placement does not take it counts by itself. */
 		if (!facts_of(s, f, &facts))
 			continue;
@@ -172,42 +180,43 @@ void switches_flow_end(struct daemon *d, struct flow *f, const char *why)
 {
 	struct switch_state *from = switch_of(d, f);
 
-	for (size_t i = 0; d->switches && i < d->switches->n; i++)
-		placement_withdraw(d->switches->list[i]->placement, &f->tuple, reason_of(why),
-				   clock_now_ms());
-	if (!d->switches)
-		return;
-	switches_soon(d);
+	withdraw(d, &f->tuple, reason_of(why), clock_now_ms());
 	if (from && from->mirror && f->slot)
 		mirror_flow_gone(from->mirror, f);
 }
 
 /* In hardware as far as is known: programmed, or so when the switch was last heard. */
-static bool holds(const struct switch_state *s, const struct tuple *t)
+static bool is_held(const struct placement_view *v)
 {
-	struct placement_view v;
-
-	return placement_get(s->placement, t, &v) == 0 && v.present &&
-	       (v.state == PLACEMENT_STATE_PROGRAMMED || v.state == PLACEMENT_STATE_ADOPTED);
+	return v->state == PLACEMENT_STATE_PROGRAMMED || v->state == PLACEMENT_STATE_ADOPTED;
 }
 
-bool switches_hold(const struct daemon *d, const struct tuple *t)
+static bool may_be_carried(const struct placement_view *v)
 {
-	for (size_t i = 0; d->switches && i < d->switches->n; i++)
-		if (holds(d->switches->list[i], t))
-			return true;
-	return false;
+	return !v->counted || v->packets > 0;
 }
 
-bool switches_carry(const struct daemon *d, const struct tuple *t)
+/* Whether one of the switches should have it, and is such. */
+static bool any_switch(const struct daemon *d, const struct tuple *t,
+		       bool (*is)(const struct placement_view *v))
 {
 	struct placement_view v;
 
 	for (size_t i = 0; d->switches && i < d->switches->n; i++)
 		if (placement_get(d->switches->list[i]->placement, t, &v) == 0 && v.present &&
-		    (!v.counted || v.packets > 0))
+		    is(&v))
 			return true;
 	return false;
+}
+
+bool switches_hold(const struct daemon *d, const struct tuple *t)
+{
+	return any_switch(d, t, is_held);
+}
+
+bool switches_carry(const struct daemon *d, const struct tuple *t)
+{
+	return any_switch(d, t, may_be_carried);
 }
 
 bool switches_keep(struct daemon *d, struct flow *f)
@@ -259,9 +268,7 @@ void switches_binding_changed(struct daemon *d, const struct binding_change *c)
 		if (from && dead_here(from, switch_nexthop_of(from, f), b)) {
 			flows_end(d, f, b && b->released ? "released" : "dead");
 		} else if (b && b->state == BINDING_DEAD && b->released) {
-			for (size_t i = 0; i < d->switches->n; i++)
-				placement_withdraw(d->switches->list[i]->placement, &f->tuple,
-						   PLACEMENT_RELEASED, now);
+			withdraw(d, &f->tuple, PLACEMENT_RELEASED, now);
 		} else {
 			switches_flow(d, f, now);
 		}
