@@ -231,3 +231,36 @@ int service_set_check(const struct service_set *s, struct err *e)
 	}
 	return 0;
 }
+
+/* Shortens the cover, which may have no family yet, until the prefix lies in it. */
+static void cover_add(struct ip_prefix *cover, const struct ip_prefix *p)
+{
+	if (cover->addr.family == 0)
+		*cover = *p;
+	while (!ip_prefix_contains(cover, p))
+		*cover = ip_prefix_make(&cover->addr, (uint8_t)(cover->len - 1));
+}
+
+bool service_set_cover(const struct service_set *s, uint8_t family, struct ip_prefix *ret_cover,
+		       bool *ret_whole)
+{
+	struct ip_prefix cover = { 0 };
+	uint8_t widest = ip_family_bits(family);
+
+	for (size_t i = 0; i < s->n; i++) {
+		for (size_t k = 0; k < s->list[i].n_prefixes; k++) {
+			const struct ip_prefix *p = &s->list[i].prefixes[k];
+
+			if (p->addr.family != family)
+				continue;
+			cover_add(&cover, p);
+			if (p->len < widest)
+				widest = p->len;
+		}
+	}
+	if (cover.addr.family == 0)
+		return false;
+	*ret_cover = cover;
+	*ret_whole = cover.len == widest;
+	return true;
+}

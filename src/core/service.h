@@ -66,6 +66,11 @@ void service_set_clear(struct service_set *s);
  * the number of prefixes: for single flows, not for packets. */
 int service_set_match(const struct service_set *s, const struct tuple *t);
 
+/* The longest prefix that all prefixes of a family (AF_INET, AF_INET6) lie in; whole: it is one of
+ * them, so that nothing inside it is outside the services. False when the family has none. */
+bool service_set_cover(const struct service_set *s, uint8_t family, struct ip_prefix *ret_cover,
+		       bool *ret_whole);
+
 /* One cell of the compiled services: addresses first..last, one protocol, ports first..last belong
  * to one service. */
 struct service_cell {

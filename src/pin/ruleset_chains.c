@@ -19,8 +19,8 @@ enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 };
 
 /* How the two families differ. */
 struct family {
-	uint8_t nfproto;
-	uint8_t icmp; /* its ICMP's protocol number */
+	uint8_t nfproto; /* the same numbers as AF_* */
+	uint8_t icmp;	 /* its ICMP's protocol number */
 	enum rs_fixed_set prefixes, pins, services, errors, connected;
 	uint32_t src, dst, len; /* in the network header */
 	uint32_t nexthop;	/* NFT_RT_* */
@@ -242,15 +242,41 @@ static void rule_lost(struct path *p, struct rs_chain *c)
 	x_end(&p->b);
 }
 
+static void in_prefix(struct rs_builder *b, const struct ip_prefix *p, uint32_t reg)
+{
+	static const uint8_t none[sizeof(p->addr.bytes)] = { 0 };
+	struct ip_prefix all = { .addr.family = p->addr.family };
+	struct ip_addr ones = ip_prefix_last(&all);
+	struct ip_prefix mask = ip_prefix_make(&ones, p->len);
+	uint32_t len = (uint32_t)ip_addr_size(&p->addr);
+
+	if (p->len < 8 * len)
+		x_bits(b, reg, mask.addr.bytes, none, len);
+	x_compare(b, NFT_CMP_EQ, reg, p->addr.bytes, len);
+}
+
+/* All other traffic pays for this, twice a packet, and a comparison costs it a fraction of a
+ * lookup: the prefix that covers all services tells what is outside it, and the set is asked only
+ * where something inside it may be outside, too. */
 static void rule_goto_if_prefix(struct path *p, struct rs_chain *c, const struct family *f,
 				const char *target)
 {
 	struct rs_builder *b = &p->b;
+	struct ip_prefix cover;
+	bool whole;
 
+	if (!service_set_cover(p->m->services, f->nfproto, &cover, &whole))
+		return;
 	x_begin(b, c);
 	nfproto(b, f);
-	x_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->dst, f->len, R(0));
-	x_lookup(b, set_name(f->prefixes), R(0));
+	if (cover.len > 0) {
+		x_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->dst, f->len, R(0));
+		in_prefix(b, &cover, R(0));
+	}
+	if (!whole) {
+		x_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->dst, f->len, R(0));
+		x_lookup(b, set_name(f->prefixes), R(0));
+	}
 	x_verdict(b, NFT_GOTO, target);
 	x_end(b);
 }

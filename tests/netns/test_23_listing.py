@@ -39,6 +39,14 @@ numbers { mark-mask = 0x00ff0000 }
 """
 
 
+# prefixes of a second service; what the listing says of traffic to all services, or None for no rule.
+COVERS = (("1.1.1.1/32", "ip daddr 1.1.1.1 goto", None),
+          ("{1.1.2.0/24, 2001:db8::1/128}", "ip daddr 1.1.0.0/22 ip daddr @prefix4 goto", "ip6 daddr 2001:db8::1 goto"),
+          ("{1.0.0.0/8, 2001:db8:2::/48, 2001:db8::1/128}", "ip daddr 1.0.0.0/8 goto", "ip6 daddr 2001:db8::/46 ip6 daddr @prefix6 goto"),
+          ("{240.0.0.1/32, ::/0}", "ip daddr @prefix4 goto", "meta nfproto ipv6 goto"),
+          ("{1.1.1.3/32, 2001:db8::/30}", "ip daddr 1.1.1.0/30 ip daddr @prefix4 goto", "ip6 daddr 2001:db8::/30 goto"))
+
+
 def demo():
     """The configuration and the network of tests/demo, without its routing daemon."""
     folder = os.path.join(ROOT, "tests", "demo")
@@ -154,6 +162,35 @@ def listings():
         check(d.verify_clean(), "verify is clean")
         for pool in pools:
             check(pool.exchange().all_held, f"all held, {pool.target}", pool.result)
+
+
+@case("other traffic")
+def others():
+    """What is outside all services meets one comparison, where one prefix covers them, and keeps its mark."""
+    with standard(2) as lab:
+        lab.route(["s1", "s2"])
+        lab.nft("gw", "add table inet t\nadd chain inet t early { type filter hook prerouting priority -200; }\n"
+                      "add chain inet t late { type filter hook prerouting priority -100; }\nadd counter inet t kept\n"
+                      "add rule inet t early ip daddr 1.1.1.2 meta mark set 0x05000000\n"
+                      "add rule inet t late ip daddr 1.1.1.2 meta mark 0x05000000 counter name kept\n")
+        one = "service web {\n prefix = 1.1.1.1/32\n port = 80\n}\n"
+        d = Daemon(lab, one)
+        wait_until(lambda: len(d.nexthops()) == 2, 5, "two nexthops")
+        pool = TcpPool(lab, 50)
+        need(pool.result().all_held, "50 connections open", pool.result)
+        for n, (prefixes, v4, v6) in enumerate(COVERS):
+            need(d.reload(one + f"service other {{\n prefix = {prefixes}\n port = 81\n}}\n"), f"reloaded with {prefixes}")
+            for chain in ("prerouting", "forward"):
+                text = lab.run("gw", f"nft list chain inet flowpin {chain}")
+                check(f"\t\t{v4} " in text, f"{prefixes}, {chain}: {v4}", text)
+                check(f"\t\t{v6} " in text if v6 else "v6" not in text and "ip6" not in text, f"{prefixes}, {chain}: {v6}", text)
+            lab.run("c", "ping -c 1 -W 1 1.1.1.2", check=False)
+            kept = re.search(r"packets (\d+)", lab.run("gw", "nft list counter inet t kept")).group(1)
+            inside = "1.0.0.0/8" in prefixes
+            check((int(kept) > 0) != inside, f"{prefixes}: a packet to 1.1.1.2 {'loses' if inside else 'keeps'} a mark in our bits", kept)
+            lab.run("gw", "nft reset counter inet t kept")
+            check(pool.exchange().all_held, f"{prefixes}: all held", pool.result)
+            check(d.verify_clean(), f"{prefixes}: verify is clean")
 
 
 main()

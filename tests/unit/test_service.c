@@ -356,6 +356,45 @@ static void test_compile_too_many(void **state _unused_)
 	assert_int_equal(n, 7);
 }
 
+static void test_cover(void **state _unused_)
+{
+	static const struct {
+		const char *first, *second; /* prefixes of two services */
+		uint8_t family;
+		const char *cover; /* NULL: none */
+		bool whole;
+	} cases[] = {
+		{ "1.1.1.1/32", "2001:db8::1/128", AF_INET, "1.1.1.1/32", true },
+		{ "1.1.1.1/32", "2001:db8::1/128", AF_INET6, "2001:db8::1/128", true },
+		{ "1.1.1.1/32", "1.1.1.1/32", AF_INET, "1.1.1.1/32", true },
+		{ "1.1.1.1/32", "1.1.2.0/24", AF_INET, "1.1.0.0/22", false },
+		{ "1.1.1.128/25", "1.1.1.0/25", AF_INET, "1.1.1.0/24", false },
+		{ "10.2.0.0/16", "10.1.1.1/32,10.0.0.0/8", AF_INET, "10.0.0.0/8", true },
+		{ "0.0.0.0/1", "128.0.0.0/1", AF_INET, "0.0.0.0/0", false },
+		{ "1.1.1.1/32", "0.0.0.0/0", AF_INET, "0.0.0.0/0", true },
+		{ "2001:db8::1/128", "2001:db8:2::/48", AF_INET6, "2001:db8::/46", false },
+		{ "::/0", "2001:db8::1/128", AF_INET6, "::/0", true },
+		{ "2001:db8::1/128", "2001:db8:2::/48", AF_INET, NULL, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(service_set_clear) struct service_set set = { 0 };
+		struct ip_prefix cover = { .len = 77 };
+		char text[IP_PREFIX_TEXT];
+		bool whole = false;
+
+		service_add(&set, "a", cases[i].first, "tcp", "80-80");
+		service_add(&set, "b", cases[i].second, "tcp", "81-81");
+		assert_int_equal(service_set_cover(&set, cases[i].family, &cover, &whole),
+				 cases[i].cover != NULL);
+		assert_int_equal(whole, cases[i].whole);
+		if (cases[i].cover)
+			assert_string_equal(ip_prefix_format(&cover, text), cases[i].cover);
+		else
+			assert_int_equal(cover.len, 77);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -363,6 +402,7 @@ int main(void)
 		cmocka_unit_test(test_match),	       cmocka_unit_test(test_check),
 		cmocka_unit_test(test_compile_random), cmocka_unit_test(test_compile_words),
 		cmocka_unit_test(test_compile_empty),  cmocka_unit_test(test_compile_too_many),
+		cmocka_unit_test(test_cover),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
