@@ -7,51 +7,85 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import least
 from common import *  # noqa
 
 ROW = {"row": 3, "what": "forwarding a packet outside the services", "size": 250,
        "against": "the gateway without flowpin", "bar": "at most 1.02"}
 SLICE, SLICES, HOT = 5000, 100, 2000
+LEAST = {"the least there is: one ip rule": least.rule,
+         "the least there is: one ip rule, and one comparison in two hooks": least.hooks}
 
 
 def prefixes(n):
-    """A further service of n prefixes: all that other traffic pays is a lookup among them."""
-    listed = ", ".join(f"1.1.{2 + i // 250}.{i % 250}/32" for i in range(n))
+    """A further service of n prefixes, far from each other: no prefix that covers them all tells what is outside, so that other
+    traffic pays for a lookup among them."""
+    listed = ", ".join(f"{100 + i % 100}.1.{i // 100}.7/32" for i in range(n))
     return f"service other {{\n prefix = {{{listed}}}\n port = 80\n}}\n" if n else ""
+
+
+def outside(gateway, name):
+    """Something that sends packets there; flows that have an answer, where somebody forwards them."""
+    gateway.lab.ip("s", f"address add {OUTSIDE}/32 dev lo")
+    if name not in ("bare", "sink"):
+        gateway.patient()
+    hose = gateway.hose(to=OUTSIDE)
+    hose.burst("udp", HOT, 2 * HOT)
+    if name != "sink":
+        gateway.hose("s", to=OUTSIDE).burst("answer", HOT, HOT)
+    return hose
+
+
+def in_turn(hoses):
+    """What a packet cost each, in short bursts."""
+    times = {name: [] for name in hoses}
+    for _ in range(ROUNDS or SLICES):
+        for name, hose in hoses.items():
+            times[name].append(hose.burst("udp", HOT, SLICE)[0])
+    return times
 
 
 def measure(n, result, bar):
     """In turn through flowpin, through a gateway with conntrack, through one that forwards only, and into a sink."""
     with contextlib.ExitStack() as stack:
-        ours, tracked, bare, sink = (stack.enter_context(Gateway(name, 3, name != "b")) for name in ("f", "t", "b", "z"))
-        ours.flowpind(100000, prefixes(n))
-        sink.sink()
-        hoses = []
-        for gateway in (ours, tracked, bare, sink):
-            gateway.lab.ip("s", f"address add {OUTSIDE}/32 dev lo")
-            if gateway in (ours, tracked):
-                gateway.patient()
-            hoses.append(gateway.hose(to=OUTSIDE))
-            hoses[-1].burst("udp", HOT, 2 * HOT)
-            if gateway is not sink:
-                gateway.hose("s", to=OUTSIDE).burst("answer", HOT, HOT)
-        times = [[], [], [], []]
-        for _ in range(ROUNDS or SLICES):
-            for hose, into in zip(hoses, times):
-                into.append(hose.burst("udp", HOT, SLICE)[0])
-        a, b, ratio, span = compare(times[0], times[1], times[3])
+        gateways = {name: stack.enter_context(Gateway(name[0], 3, name != "bare")) for name in ("flowpin", "tracked", "bare", "sink")}
+        gateways["flowpin"].flowpind(100000, prefixes(n))
+        gateways["sink"].sink()
+        hoses = {name: outside(gateway, name) for name, gateway in gateways.items()}
+        times = in_turn(hoses)
+        a, b, ratio, span = compare(times["flowpin"], times["tracked"], times["sink"])
         result.line(f"{n + 1} prefixes, against a gateway that tracks connections", a, b, "ns", bar=bar, ratio=ratio, spread=span)
-        a, b, ratio, span = compare(times[0], times[2], times[3])
+        a, b, ratio, span = compare(times["flowpin"], times["bare"], times["sink"])
         result.line(f"{n + 1} prefixes, against one that only forwards (no conntrack)", a, b, "ns", ratio=ratio, spread=span)
-        gross = compare(times[0], times[1])
+        gross = compare(times["flowpin"], times["tracked"])
         result.line(f"{n + 1} prefixes, with what sending and receiving costs in both", gross[0], gross[1], "ns", ratio=gross[2], spread=gross[3])
+        if bar:
+            gateways["flowpin"].loose()
+            gateways["tracked"].loose()
+            times = in_turn(hoses)
+            loose = compare(times["flowpin"], times["tracked"], times["sink"])
+            result.beside(LOOSE, loose[0], loose[1], "ns", loose[3], loose[2])
         return a
+
+
+def measure_least(result):
+    """What nobody can be below, in turn with a gateway that tracks connections, net of the sink."""
+    with contextlib.ExitStack() as stack:
+        gateways = {name: stack.enter_context(Gateway(f"l{n}", 3)) for n, name in enumerate(("tracked", *LEAST, "sink"))}
+        for name, prepare in LEAST.items():
+            prepare(gateways[name])
+        gateways["sink"].sink()
+        times = in_turn({name: outside(gateway, name) for name, gateway in gateways.items()})
+        for name in LEAST:
+            a, b, ratio, span = compare(times[name], times["tracked"], times["sink"])
+            result.beside(name, a, b, "ns", span, ratio)
 
 
 def run(size, result):
     small = measure(max(1, size // 10) - 1, result, None)
     large = measure(size - 1, result, None)
     one = measure(0, result, 1.02)
+    measure_least(result)
     result.grow("prefixes of services, ns a packet", max(1, size // 10), size, small, large)
     result.grow("prefixes of services, ns a packet", 1, size, one, large)
 

@@ -9,6 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import least
 from common import *  # noqa
 
 ROW = {"row": 4, "what": "the first packet of a flow, flowpind running", "size": 500000,
@@ -40,7 +41,7 @@ def rested(pids, cpu=time.clock_gettime_ns):
         time.sleep(0.01)
 
 
-def measure(gateways, hoses, readers, first, slices):
+def measure(hoses, readers, first, slices):
     times = [[] for _ in hoses]
     for n in range(slices):
         for hose, into in zip(hoses, times):
@@ -50,32 +51,35 @@ def measure(gateways, hoses, readers, first, slices):
 
 
 def run(size, result):
-    with room_in_conntrack(6 * size), contextlib.ExitStack() as stack:
-        ours, plain, silent, sink = (stack.enter_context(Gateway(n, 3)) for n in ("f", "p", "n", "z"))
+    with room_in_conntrack(8 * size), contextlib.ExitStack() as stack:
+        ours, plain, silent, by_hand, sink = (stack.enter_context(Gateway(n, 3)) for n in ("f", "p", "n", "l", "z"))
         ours.flowpind(size * 2)
         os.sched_setaffinity(ours.daemon.pid, {READER})
-        for gateway in (ours, plain, silent):
+        for gateway in (ours, plain, silent, by_hand):
             gateway.patient()
-        reader = conntrack_events(plain)
+        least.first_pins(by_hand)
+        listening = [conntrack_events(gateway) for gateway in (plain, by_hand)]
         sink.sink()
-        hoses = [g.hose() for g in (ours, plain, silent, sink)]
-        readers = [ours.daemon.pid, reader.pid]
+        hoses = [g.hose() for g in (ours, plain, silent, by_hand, sink)]
+        readers = [ours.daemon.pid, *(reader.pid for reader in listening)]
         slices = ROUNDS or MOST
         costs, first = {}, 0
         for known in (size // 10, size):
-            for hose, gateway in zip(hoses[:3], (ours, plain, silent)):
+            for hose in hoses[:4]:
                 hose.burst("udp", known - first, known - first, 100000, first=first)
                 rested(readers)
             first = known
-            times = measure((ours, plain), hoses, readers, first, slices)
+            times = measure(hoses, readers, first, slices)
             first += slices * SLICE
-            a, b, ratio, span = compare(times[0], times[1], times[3])
+            a, b, ratio, span = compare(times[0], times[1], times[4])
             costs[known] = a, b
             result.line(f"beside {known:,} flows", a, b, "ns", bar=1.15 if known == size else None, ratio=ratio, spread=span)
             gross = compare(times[0], times[1])
             result.line("with what sending costs in both", gross[0], gross[1], "ns", ratio=gross[2], spread=gross[3])
-            a, b, ratio, span = compare(times[0], times[2], times[3])
+            a, b, ratio, span = compare(times[0], times[2], times[4])
             result.line("against conntrack without a listener", a, b, "ns", ratio=ratio, spread=span)
+            a, b, ratio, span = compare(times[3], times[1], times[4])
+            result.beside(f"beside {known:,} flows, the least there is: `conntrack -E`, one ip rule, the ct mark and a pin", a, b, "ns", span, ratio)
         result.note(f"overruns of flowpind: {ours.daemon.status()['events']['overruns']}")
         result.grow("flows there are, ns a first packet", size // 10, size, costs[size // 10][0], costs[size][0])
         result.grow("the same, conntrack -E", size // 10, size, costs[size // 10][1], costs[size][1])
