@@ -221,11 +221,9 @@ static void destroyed(struct daemon *d, const struct ct_entry *entry)
 		return;
 	f->mark = d->generation;
 	f->closed = is_closed(d, entry, f->closed);
-	if (f->closed)
-		flows_end_told(d, f);
-	else if (switches_keep(d, f))
+	if (!f->closed && switches_keep(d, f))
 		witness_watch(d, f, false); /* in hardware: nothing ended */
-	else if (!ended_for_good(entry) && f->tuple.zone == 0)
+	else if (!f->closed && !ended_for_good(entry) && f->tuple.zone == 0)
 		witness_watch(d, f, true);
 	else
 		flows_end_told(d, f);
