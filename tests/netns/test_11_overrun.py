@@ -96,4 +96,34 @@ def in_a_row():
         check(d.status()["events"]["resyncs"] >= 8, "by reading conntrack again", lambda: d.status()["events"])
 
 
+def sockets_of_netfilter(d):
+    """Netlink sockets that ask netfilter, in the namespace of flowpind: one more while verify reads conntrack."""
+    with open(f"/proc/{d.pid}/net/netlink", encoding="ascii") as f:
+        return sum(line.split()[1] == "12" for line in f.readlines()[1:])
+
+
+@case("while verify reads")
+def amid_verify():
+    """So many flows are lost while verify reads that it cannot keep what it should look at again: it begins anew once they are known."""
+    known, crowd = 200000, 30000  # reading takes a while; more suspects than verify keeps
+    with standard(3) as lab:
+        d = small_buffer(lab)
+        burst(lab, d, False, known, source="12.12.0.0")
+        wait_until(lambda: d.status()["flows"]["count"] == known, 30, f"{known} flows known", poll=0.2)
+        wait_until(d.verify_clean, 25, "verify is clean", poll=0.2)
+        before, sockets = d.status()["events"]["overruns"], sockets_of_netfilter(d)
+        verify = d.popen_flowpin("verify")
+        try:
+            wait_until(lambda: sockets_of_netfilter(d) > sockets, 10, "verify reads conntrack", poll=0.0005)
+            burst(lab, d, True, crowd, source="12.32.0.0")
+            check(verify.poll() is None, "it has not answered yet")
+            out, err = verify.communicate(timeout=60)
+        finally:
+            verify.kill()
+            verify.wait()
+        check(d.status()["events"]["overruns"] > before, "events were lost meanwhile", lambda: d.status()["events"])
+        equal(verify.returncode, 0, f"verify is clean ({out.strip()} {err.strip()})")
+        equal(d.status()["flows"]["count"], known + crowd, "every flow is known")
+
+
 main()

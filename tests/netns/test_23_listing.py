@@ -37,8 +37,6 @@ service any {
 limits { max-pins = 50k }
 numbers { mark-mask = 0x00ff0000 }
 """
-
-
 # prefixes of a second service; what the listing says of traffic to all services, or None for no rule.
 COVERS = (("1.1.1.1/32", "ip daddr 1.1.1.1 goto", None),
           ("{1.1.2.0/24, 2001:db8::1/128}", "ip daddr 1.1.0.0/22 ip daddr @prefix4 goto", "ip6 daddr 2001:db8::1 goto"),
@@ -178,7 +176,7 @@ def others():
         wait_until(lambda: len(d.nexthops()) == 2, 5, "two nexthops")
         pool = TcpPool(lab, 50)
         need(pool.result().all_held, "50 connections open", pool.result)
-        for n, (prefixes, v4, v6) in enumerate(COVERS):
+        for prefixes, v4, v6 in COVERS:
             need(d.reload(one + f"service other {{\n prefix = {prefixes}\n port = 81\n}}\n"), f"reloaded with {prefixes}")
             for chain in ("prerouting", "forward"):
                 text = lab.run("gw", f"nft list chain inet flowpin {chain}")
