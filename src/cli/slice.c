@@ -186,11 +186,12 @@ void slice_disarm(struct slice json, struct strbuf *b)
 
 		if (c == '\\' && i + 1 < json.len) {
 			/* \" \\ and \/ stand for printable characters; of all others the escape
-			 * itself is shown. */
-			bool plain = strchr("\"\\/", json.p[++i]);
+			 * itself is shown, and what follows the backslash is looked at like any
+			 * other byte. */
+			bool plain = strchr("\"\\/", json.p[i + 1]);
 
-			strbuf_add(b, plain ? "\\" : "\\\\", plain ? 1 : 2);
-			strbuf_add(b, json.p + i, 1);
+			strbuf_add(b, "\\", 1);
+			strbuf_add(b, plain ? &json.p[++i] : "\\", 1);
 		} else if (c < 0x20) {
 			strbuf_add(b, " ", 1);
 		} else if (c >= 0x7f) {

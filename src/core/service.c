@@ -5,17 +5,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/utf8.h"
 
 /* What the kernel takes as an interface name: 1..15 bytes, no '/', no blanks; "." and ".." are
- * refused too. We also refuse what could not be written back on one line of text. */
+ * refused too. We also refuse what could not be written back on one line of text, or in JSON. */
 static bool ifname_valid(const char *name, size_t len)
 {
 	if (len == 0 || len > 15 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return false;
-	for (size_t i = 0; i < len; i++) {
+	for (size_t i = 0, n; i < len; i += n) {
 		unsigned char c = (unsigned char)name[i];
 
-		if (c <= 0x20 || c == 0x7f || c == '/' || c == '%' || c == ':')
+		n = c < 0x80 ? 1 : utf8_sequence(name + i, len - i);
+		if (n == 0 || c <= 0x20 || c == 0x7f || c == '/' || c == '%' || c == ':')
 			return false;
 	}
 	return true;

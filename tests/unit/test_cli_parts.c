@@ -186,6 +186,11 @@ static void test_slice(void **state _unused_)
 	slice_disarm(s, &b);
 	assert_string_equal(b.data, "\"\\\"\\\\u001b\\\\n\\\\ ??\"");
 	strbuf_free(&b);
+	/* A backslash does not carry what is behind it past the others. */
+	s = (struct slice){ "\"\\\x1b[2J\\\xc2\\\x7f\\/\"", 13 };
+	slice_disarm(s, &b);
+	assert_string_equal(b.data, "\"\\\\ [2J\\\\?\\\\?\\/\"");
+	strbuf_free(&b);
 }
 
 int main(void)

@@ -28,6 +28,9 @@ static void test_nexthop_spec(void **state _unused_)
 		{ "10.0.0.1%a b", NULL },
 		{ "10.0.0.1%..", NULL },
 		{ "10.0.0.1%a%b", NULL },
+		{ "%b\xc3\xbcro", "%b\xc3\xbcro" },
+		{ "%b\xc1\xbc", NULL }, /* overlong */
+		{ "%b\xc3", NULL },
 		{ "10.0.0.1/32", NULL },
 		{ "10.0.0", NULL },
 		{ " 10.0.0.1", NULL },
