@@ -127,6 +127,11 @@ $(TOOLS): $(BUILD)/tests/tools/%: tests/tools/%.c
 # Its seccomp filters are built by the library that systemd uses.
 $(BUILD)/tests/tools/confine: TOOL_LIBS = -lseccomp
 
+# A library to preload. A sanitizer has an allocator of its own, which this one would hide.
+$(BUILD)/tests/tools/heap: SANFLAGS :=
+$(BUILD)/tests/tools/heap: ALL_LDFLAGS = -shared
+$(BUILD)/tests/tools/heap: TOOL_LIBS = -fPIC -fno-builtin
+
 # The simulated switch: shares no code with src/. With SAN=1 it stays as fast as it is: what is tested is beside it.
 EOS_SIM  := $(BUILD)/tests/eos-sim/eos-sim
 SIM_PKGS := libmicrohttpd json-c
