@@ -58,21 +58,17 @@ class Result:
             json.dump(dict(self.row, size=self.size, lines=self.lines, growth=self.growth, notes=self.notes, series=self.series,
                            why=self.why, seconds=round(time.monotonic() - self.began, 1)), f, indent=1)
 
-    def line(self, what, ours, against, unit, bar=None, less=True, spread=None, ratio=None):
-        """One comparison. bar: the ratio ours/against that is allowed at most (less=False: wanted at least)."""
+    def line(self, what, ours, against, unit, bar=None, less=True, spread=None, ratio=None, beside=False):
+        """One comparison. bar: the ratio ours/against that is allowed at most (less=False: wanted at least). beside: not judged, but
+        whoever reads the bar should know it: what nobody can do better than, say."""
         ratio = ratio if ratio is not None else ours / against if against else None
         holds = None if bar is None or ratio is None else ratio <= bar if less else ratio >= bar
         self.lines.append({"what": what, "ours": ours, "against": against, "unit": unit, "ratio": ratio,
-                           "bar": None if bar is None else f"{'<=' if less else '>='} {bar:g}", "holds": holds, "spread": spread})
+                           "bar": None if bar is None else f"{'<=' if less else '>='} {bar:g}", "holds": holds, "spread": spread,
+                           "beside": beside})
         say(f"    {what}: {show(ours)} against {show(against)} {unit}" + (f", ratio {ratio:.3f}" if ratio is not None else "")
             + (f" ({spread[0]:.3f} to {spread[1]:.3f})" if spread else "")
             + (f", bar {self.lines[-1]['bar']}: {'holds' if holds else 'does not hold'}" if holds is not None else ""))
-        self.write()
-
-    def beside(self, what, ours, against, unit, spread, ratio):
-        """A comparison that is not judged, but that whoever reads the bar should know: what nobody can do better than, say."""
-        self.line(what, ours, against, unit, spread=spread, ratio=ratio)
-        self.lines[-1]["beside"] = True
         self.write()
 
     def judge(self, what, ours, unit, bar, holds):
@@ -120,6 +116,15 @@ def compare(ours, against, base=None):
     ratios = [(a - z) / (b - z) for a, b, z in zip(ours, against, base) if b > z]
     a, b, z = (statistics.median(v) for v in (ours, against, base))
     return a - z, b - z, statistics.median(ratios), spread(ratios)
+
+
+def in_turn(hoses, slices, burst):
+    """{name: what a packet cost in each of so many short bursts}. burst(hose, n) sends the nth through a hose."""
+    times = {name: [] for name in hoses}
+    for n in range(ROUNDS or slices):
+        for name, hose in hoses.items():
+            times[name].append(burst(hose, n)[0])
+    return times
 
 
 # --- processes

@@ -79,7 +79,8 @@ def run(size, result):
             a, b, ratio, span = compare(times[0], times[2], times[4])
             result.line("against conntrack without a listener", a, b, "ns", ratio=ratio, spread=span)
             a, b, ratio, span = compare(times[3], times[1], times[4])
-            result.beside(f"beside {known:,} flows, the least there is: `conntrack -E`, one ip rule, the ct mark and a pin", a, b, "ns", span, ratio)
+            result.line(f"beside {known:,} flows, the least there is: `conntrack -E`, one ip rule, the ct mark and a pin", a, b, "ns",
+                        ratio=ratio, spread=span, beside=True)
         result.note(f"overruns of flowpind: {ours.daemon.status()['events']['overruns']}")
         result.grow("flows there are, ns a first packet", size // 10, size, costs[size // 10][0], costs[size][0])
         result.grow("the same, conntrack -E", size // 10, size, costs[size // 10][1], costs[size][1])
