@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from flowlab import *  # noqa
@@ -124,6 +125,35 @@ def amid_verify():
         check(d.status()["events"]["overruns"] > before, "events were lost meanwhile", lambda: d.status()["events"])
         equal(verify.returncode, 0, f"verify is clean ({out.strip()} {err.strip()})")
         equal(d.status()["flows"]["count"], known + crowd, "every flow is known")
+
+
+@case("while conntrack is read again")
+def amid_resync():
+    """Events that are lost because conntrack is read would have it read for ever: each time it is given twice the time."""
+    known, times, lost = 100000, 4, 1000
+    with standard(3) as lab:
+        d = small_buffer(lab)
+        burst(lab, d, False, known, source="12.12.0.0")
+        wait_until(lambda: d.status()["flows"]["count"] == known, 30, f"{known} flows known", poll=0.2)
+        wait_until(d.verify_clean, 25, "verify is clean", poll=0.2)
+        before, sockets, begun = d.status()["events"]["resyncs"], sockets_of_netfilter(d), []
+        burst(lab, d, True, lost, source="12.32.0.0")
+        for n in range(1, 1 + times):
+            wait_until(lambda: sockets_of_netfilter(d) > sockets, 20, f"conntrack is read, time {n}", poll=0.0005)
+            begun.append(time.monotonic())
+            if n < times:
+                os.kill(d.pid, signal.SIGSTOP)  # what it took last counts, too: half a second
+                time.sleep(0.5)
+                burst(lab, d, True, lost, source=f"12.32.{n}.0")
+            wait_until(lambda: sockets_of_netfilter(d) == sockets, 20, "to its end", poll=0.002)
+        waits = [b - a for a, b in zip(begun, begun[1:])]
+        note(waits)
+        check(waits[1] >= 1.9 and waits[2] >= 3.9, "two seconds pass before the third time, and four before the fourth", waits)
+        wait_until(lambda: d.status()["flows"]["count"] == known + times * lost, 10, "every flow is known")
+        check(d.verify_clean(), "verify is clean")
+        equal(d.status()["events"]["resyncs"], before + times, "which nothing was lost in: it is not read again")
+        burst(lab, d, True, lost, source="12.33.0.0")
+        wait_until(lambda: d.status()["events"]["resyncs"] == before + times + 1, 20, "what is lost at another time has it read")
 
 
 main()
