@@ -123,6 +123,21 @@ static void test_expiry(void **state _unused_)
 	batch(&w, BATCH_ADD, 0, BATCH_DONE, 0, 0);
 	teardown(&w);
 
+	/* Found in the switch: how long nothing had come by then is not known, so that it may have
+	 * expired at any time. It is written anew, once. */
+	setup(&w, "idle-timeout = 60s");
+	wish(&w, 1, 1, NEXTHOP);
+	read_flows(&w, 1, 2, "Flow programmed", NEXTHOP, 5, false);
+	batch(&w, BATCH_ADD, 0, BATCH_DONE, 0, 0);
+	w.now += 10000;
+	read_flows(&w, 1, 2, "Flow not programmed", NEXTHOP, 5, false);
+	batch(&w, BATCH_ADD, 1, BATCH_DONE, 0, 0);
+	w.now += 10000;
+	read_flows(&w, 1, 2, "Flow not programmed", NEXTHOP, 5, false);
+	batch(&w, BATCH_ADD, 0, BATCH_DONE, 0, 0);
+	assert_string_equal(state_of(&w, 1, NULL), "pending");
+	teardown(&w);
+
 	/* Restarted: nothing expired. */
 	setup(&w, "idle-timeout = 60s");
 	place(&w, 1);
