@@ -366,4 +366,24 @@ def expiry():
             wait_until(lambda: len(w.pind.states()) == 6, 5, f"{mode}: unless they are wished for anew")
 
 
+@case("expiry by the switch, of flows that were found there")
+def expiry_found():
+    """The switch had counted their idle time before flowpin-eapi came, which does not know what has passed of it."""
+    with World("", {"expiry": "old", "counter-ms": 200}) as w:
+        w.start()
+        for t in flows4(5):
+            w.pind.wish(t, A, 20000)
+        w.converge("five flows")
+        written = time.monotonic()
+        wait_until(lambda: time.monotonic() - written >= 12, 30)
+        w.eapi.kill()
+        w.eapi.start()
+        w.converge("they are taken over")
+        before = w.sim.usage()["counters"]["programmed_total"]
+        check(wait_until(lambda: w.sim.usage()["counters"]["programmed_total"] == before + 5, 14),
+              "once they have expired they are put into hardware again", w.detail())
+        w.converge("and all of them are as they should be")
+        equal(w.pind.states("absent"), set(), "none of them is called ended")
+
+
 main()
