@@ -95,6 +95,8 @@ static void read_rejected(struct reading_pass *p, struct rec_flow *f,
 
 static void read_inactive(struct reading_pass *p, struct rec_flow *f)
 {
+	bool lasts;
+
 	p->inactive += f->programmed && f->known && f->present;
 	if (f->inactive_ms == 0)
 		f->inactive_ms = p->now_ms;
@@ -102,11 +104,10 @@ static void read_inactive(struct reading_pass *p, struct rec_flow *f)
 		f->purge = f->expired = true;
 		return;
 	}
-	/* It was found, not written, and nobody knows what is in it (half of it, perhaps), or how
-	 * long nothing had come for it by then: it may have expired. */
-	if (f->known && f->present &&
-	    ((f->programmed && f->changed_ms == 0) ||
-	     (!f->there_known && p->now_ms - f->inactive_ms >= SETTLE_MS)))
+	lasts = f->programmed || p->now_ms - f->inactive_ms >= SETTLE_MS;
+	/* It was found, not written, and nobody knows how long nothing had come for it by then (it
+	 * may have expired), or what is in it (half of it, perhaps). */
+	if (f->known && f->present && lasts && (f->changed_ms == 0 || !f->there_known))
 		f->spoilt = true;
 	/* An expired leftover of before our time. It carries nothing; one that waits for its
 	 * nexthop would be active by now. */
