@@ -366,8 +366,9 @@ def expiry():
             wait_until(lambda: len(w.pind.states()) == 6, 5, f"{mode}: unless they are wished for anew")
 
 
-@case("expiry by the switch, of flows that were found there")
-def expiry_found():
+@case("expiry by the switch, of flows that were found there", False)
+@case("expiry by the switch, of flows that were found expired", True)
+def expiry_found(before):
     """The switch had counted their idle time before flowpin-eapi came, which does not know what has passed of it."""
     with World("", {"expiry": "old", "counter-ms": 200}) as w:
         w.start()
@@ -377,10 +378,13 @@ def expiry_found():
         written = time.monotonic()
         wait_until(lambda: time.monotonic() - written >= 12, 30)
         w.eapi.kill()
+        if before:
+            w.sim.wait(lambda s: [f["state"] for f in s["flows"] if f["idle"]] == ["expired"] * 5, 30)
         w.eapi.start()
-        w.converge("they are taken over")
-        before = w.sim.usage()["counters"]["programmed_total"]
-        check(wait_until(lambda: w.sim.usage()["counters"]["programmed_total"] == before + 5, 14),
+        if not before:
+            w.converge("they are taken over")
+        count = w.sim.usage()["counters"]["programmed_total"]
+        check(wait_until(lambda: w.sim.usage()["counters"]["programmed_total"] == count + 5, 14),
               "once they have expired they are put into hardware again", w.detail())
         w.converge("and all of them are as they should be")
         equal(w.pind.states("absent"), set(), "none of them is called ended")
