@@ -35,7 +35,7 @@ def answered(beside):
 
 def judge(lab, beside, truth):
     """What must hold however much was uncertain. Returns the certain ones and the uncertain ones."""
-    wait_until(lambda: beside.switch()["mirror"]["flows"] == len(truth), 30, "every connection is known")
+    wait_until(lambda: beside.switch()["mirror"]["flows"] == len(truth), 10, "every connection is known")
     wait_until(answered(beside), 60, "every question is answered", poll=0.3)
     wait_until(lambda: beside.switch()["pending"] == 0 and len(in_hardware(lab)) == beside.switch()["desired"], 20,
                "and what is wished is written", poll=0.2)
