@@ -96,6 +96,14 @@ DEFINE_FREEP(struct nl_pipeline, nl_pipeline_free)
 int nl_pipeline_add(struct nl_pipeline *p, const struct nlmsghdr *nlh) _must_check_;
 size_t nl_pipeline_count(const struct nl_pipeline *p);
 int nl_pipeline_run(struct nl_pipeline *p, nl_answer_fn answer, void *arg, struct err *e);
+/* For requests that are answered with up to `most` (at least 1) data messages each: from here on
+ * `part` sees each as it comes, in order, and `answer`, behind the last of its request, gets none.
+ * `part` must use neither the pipeline nor its socket. */
+typedef void (*nl_part_fn)(size_t index, const struct nlmsghdr *nlh, void *arg);
+void nl_pipeline_set_parts(struct nl_pipeline *p, size_t most, nl_part_fn part);
+/* Data messages that the receive buffer holds at once, at least 1: the answer to one request that
+ * has more may be lost. */
+size_t nl_pipeline_room(const struct nl_pipeline *p);
 
 /* The attribute policy: what each attribute of a message must look like. */
 enum nl_attr_kind {

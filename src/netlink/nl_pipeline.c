@@ -15,7 +15,8 @@ struct nl_pipeline {
 	struct nl *nl;
 	uint8_t *data; /* the requests, each aligned */
 	size_t len, cap, count;
-	size_t packet_requests;
+	size_t room, packet_requests;
+	nl_part_fn part;
 	uint8_t *answer; /* a data message that waits for its ACK; NL_DATAGRAM bytes */
 };
 
@@ -32,6 +33,11 @@ struct packet {
 	bool done;
 };
 
+static size_t at_least_one(size_t n)
+{
+	return n > 0 ? n : 1;
+}
+
 int nl_pipeline_new(struct nl *nl, struct nl_pipeline **ret_pipeline)
 {
 	_cleanup_(nl_pipeline_freep) struct nl_pipeline *p = calloc(1, sizeof(*p));
@@ -46,13 +52,23 @@ int nl_pipeline_new(struct nl *nl, struct nl_pipeline **ret_pipeline)
 	if (getsockopt(nl_fd(nl), SOL_SOCKET, SO_RCVBUF, &bytes, &len) < 0)
 		return -errno;
 	p->nl = nl;
-	p->packet_requests = (size_t)bytes / ANSWER_CHARGE;
-	if (p->packet_requests > PACKET_REQUESTS)
-		p->packet_requests = PACKET_REQUESTS;
-	if (p->packet_requests == 0)
-		p->packet_requests = 1;
+	p->room = at_least_one((size_t)bytes / ANSWER_CHARGE);
+	nl_pipeline_set_parts(p, 1, NULL);
 	*ret_pipeline = TAKE_PTR(p);
 	return 0;
+}
+
+void nl_pipeline_set_parts(struct nl_pipeline *p, size_t most, nl_part_fn part)
+{
+	size_t requests = at_least_one(p->room / most);
+
+	p->packet_requests = requests < PACKET_REQUESTS ? requests : PACKET_REQUESTS;
+	p->part = part;
+}
+
+size_t nl_pipeline_room(const struct nl_pipeline *p)
+{
+	return p->room;
 }
 
 struct nl_pipeline *nl_pipeline_free(struct nl_pipeline *p)
@@ -133,7 +149,11 @@ static int packet_message(const struct nlmsghdr *nlh, void *arg)
 		int code = nl_ack_error(nlh, &e);
 
 		packet_answer(k, code, &e);
-	} else if (!k->has_data && nlh->nlmsg_type != NLMSG_DONE) {
+	} else if (nlh->nlmsg_type == NLMSG_DONE) {
+		return 0;
+	} else if (k->p->part) {
+		k->p->part(k->first + i, nlh, k->arg);
+	} else if (!k->has_data) {
 		/* The buffer that it is in may be used again before its ACK is read. */
 		memcpy(k->p->answer, nlh, nlh->nlmsg_len);
 		k->has_data = true;

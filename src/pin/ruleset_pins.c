@@ -9,7 +9,8 @@
 /* Single pins. Messages are built by hand: a million of them may pass through here. */
 
 #define CHUNK 500      /* pins a transaction: each is one deletion and one addition */
-#define GET_CHUNK 1000 /* requests that are under way at once */
+#define GET_CHUNK 1000 /* pins that are asked for at once ... */
+#define GET_GROUP 32   /* ... and by one request */
 #define DELETE_TRIES 5
 
 static const enum rs_fixed_set maps[] = { RS_PIN4, RS_PIN6 };
@@ -257,57 +258,125 @@ static uint8_t element_read(const struct ruleset *r, const struct nlattr *attr,
 	return (uint8_t)((mark & r->mark_mask) >> __builtin_ctz(r->mark_mask));
 }
 
+/* A request for several pins is answered pin by pin up to the first that is missing, which ends it.
+ * What stands behind that one is asked for again, in requests about as long as pins came in a row:
+ * one by one where most are gone. */
 struct get {
 	const struct ruleset *r;
+	struct nl_pipeline *p;
+	const struct tuple *tuples;
 	uint8_t *bindings;
-	const uint16_t *places; /* of each request */
+	uint16_t places[GET_CHUNK]; /* of the tuples that are still to be asked for */
+	size_t n_places;
+	struct get_group {
+		uint16_t first, n, answered; /* first: in places */
+	} groups[GET_CHUNK]; /* of each request of a round */
+	size_t most;	     /* pins a request of the round */
+	size_t present, missing, n_left; /* what it found; still to be asked for behind it */
 	int code;
 	struct err *e;
 };
 
-static void get_answer(size_t index, const struct nlmsghdr *nlh, int code, const struct err *e,
-		       void *arg)
+/* nf_tables_getsetelem() sends each element in a message of its own. */
+static void get_part(size_t index, const struct nlmsghdr *nlh, void *arg)
 {
 	struct get *g = arg;
+	struct get_group *group = &g->groups[index];
 	const struct nlattr *list, *attr;
 
-	if (code < 0 && code != -ENOENT && g->code == 0)
-		g->code = err_set(g->e, code, "a pin cannot be read: %s",
-				  e ? e->text : strerror(-code));
-	if (code < 0 || !nlh || list_of(nlh, &list) < 0 || !list)
+	if (list_of(nlh, &list) < 0 || !list)
 		return;
-	mnl_attr_for_each_nested(attr, list)
-		g->bindings[g->places[index]] = element_read(g->r, attr, NULL);
+	mnl_attr_for_each_nested(attr, list) {
+		if (group->answered == group->n)
+			return;
+		g->bindings[g->places[group->first + group->answered++]] =
+			element_read(g->r, attr, NULL);
+	}
 }
 
-static int get_chunk(struct ruleset *r, struct nl_pipeline *p, const struct tuple *tuples, size_t n,
-		     uint8_t *bindings, struct err *e)
+static void get_answer(size_t index, const struct nlmsghdr *nlh _unused_, int code,
+		       const struct err *e, void *arg)
 {
-	uint16_t places[GET_CHUNK];
-	struct get g = { .r = r, .bindings = bindings, .places = places, .e = e };
-	size_t asked = 0;
-	int code;
+	struct get *g = arg;
+	const struct get_group *group = &g->groups[index];
 
-	memset(bindings, 0, n);
-	for (size_t i = 0; i < n; i++) {
-		uint8_t buf[512], key[RS_PIN_KEY_MAX];
-		uint32_t len = rs_pin_key(&tuples[i], key);
-		struct nlmsghdr *nlh = nft_request(buf, NFT_MSG_GETSETELEM, NFPROTO_INET);
-		struct nlattr *list;
-
-		if (len == 0)
-			continue;
-		nlh->nlmsg_flags |= NLM_F_ACK;
-		list = put_list(nlh, map_name(tuples[i].family));
-		put_element(nlh, key, len, NULL, 0);
-		mnl_attr_nest_end(nlh, list);
-		code = nl_pipeline_add(p, nlh);
-		if (code < 0)
-			return err_set(e, code, "%s", strerror(-code));
-		places[asked++] = (uint16_t)i;
+	g->present += group->answered;
+	if (group->answered == group->n && code == 0)
+		return;
+	if (group->answered == group->n || code != -ENOENT) {
+		if (g->code == 0)
+			g->code = err_set(g->e, code < 0 ? code : -EBADMSG,
+					  "a pin cannot be read: %s",
+					  code < 0 && e ? e->text : "an answer is malformed");
+		return;
 	}
-	code = nl_pipeline_run(p, get_answer, &g, e);
-	return code < 0 ? code : g.code;
+	g->missing++;
+	for (size_t i = group->answered + 1U; i < group->n; i++)
+		g->places[g->n_left++] = g->places[group->first + i];
+}
+
+static int get_add(struct get *g, struct get_group *group)
+{
+	uint8_t buf[NL_REQUEST_MAX], family = g->tuples[g->places[group->first]].family;
+	struct nlmsghdr *nlh = nft_request(buf, NFT_MSG_GETSETELEM, NFPROTO_INET);
+	struct nlattr *list = put_list(nlh, map_name(family));
+
+	while (group->n < g->most && group->first + group->n < g->n_places) {
+		const struct tuple *t = &g->tuples[g->places[group->first + group->n]];
+		uint8_t key[RS_PIN_KEY_MAX];
+
+		if (t->family != family)
+			break;
+		put_element(nlh, key, rs_pin_key(t, key), NULL, 0);
+		group->n++;
+	}
+	mnl_attr_nest_end(nlh, list);
+	return nl_pipeline_add(g->p, nlh);
+}
+
+/* Asks for all that is left, once. */
+static int get_round(struct get *g)
+{
+	struct get_group *group = g->groups;
+	int code = 0;
+
+	g->present = g->missing = g->n_left = 0;
+	for (size_t i = 0; code == 0 && i < g->n_places; i += group++->n) {
+		*group = (struct get_group){ .first = (uint16_t)i };
+		code = get_add(g, group);
+	}
+	if (code < 0)
+		return err_set(g->e, code, "%s", strerror(-code));
+	nl_pipeline_set_parts(g->p, g->most, get_part);
+	code = nl_pipeline_run(g->p, get_answer, g, g->e);
+	g->n_places = g->n_left;
+	return code < 0 ? code : g->code;
+}
+
+static size_t group_size(const struct get *g)
+{
+	size_t room = nl_pipeline_room(g->p), most = room < GET_GROUP ? room : GET_GROUP;
+	size_t in_a_row = g->missing ? g->present / g->missing : most;
+
+	return in_a_row == 0 ? 1 : in_a_row < most ? in_a_row : most;
+}
+
+static int get_chunk(struct get *g, size_t n)
+{
+	int code = 0;
+
+	memset(g->bindings, 0, n);
+	for (size_t i = 0; i < n; i++) {
+		uint8_t key[RS_PIN_KEY_MAX];
+
+		if (rs_pin_key(&g->tuples[i], key) > 0)
+			g->places[g->n_places++] = (uint16_t)i;
+	}
+	while (code == 0 && g->n_places > 0) {
+		g->most = group_size(g);
+		code = get_round(g);
+	}
+	return code;
 }
 
 int ruleset_pins_get(struct ruleset *r, const struct tuple *tuples, size_t n, uint8_t *ret_bindings,
@@ -315,13 +384,14 @@ int ruleset_pins_get(struct ruleset *r, const struct tuple *tuples, size_t n, ui
 {
 	_cleanup_(nl_pipeline_freep) struct nl_pipeline *p = NULL;
 	int code = nl_pipeline_new(r->nl, &p);
+	struct get g = { .r = r, .p = p, .e = e };
 
 	if (code < 0)
 		return err_set(e, code, "%s", strerror(-code));
 	for (size_t from = 0; code == 0 && from < n; from += GET_CHUNK) {
-		size_t count = n - from < GET_CHUNK ? n - from : GET_CHUNK;
-
-		code = get_chunk(r, p, tuples + from, count, ret_bindings + from, e);
+		g.tuples = tuples + from;
+		g.bindings = ret_bindings + from;
+		code = get_chunk(&g, n - from < GET_CHUNK ? n - from : GET_CHUNK);
 	}
 	return code;
 }

@@ -90,6 +90,97 @@ static void test_pins_without_destroy(void **state)
 	check_pins(w, false);
 }
 
+/* One request asks for several pins, and the kernel stops at the first that is missing. Each of
+ * these rows of pins (1: there, 0: not) is asked for as a whole. */
+static const char *const rows[] = {
+	"1", "0", "10", "01", "0000000000", "1111111111", "1011101111011111", "0100010000100000",
+	"1111111111111111111111111111111111111111111111111111111111111111",
+	"1111111111111111111111111111111011111111111111111111111111111110",
+	"0111111111111111111111111111111101111111111111111111111111111111",
+};
+
+static void check_row(struct ruleset *r, size_t n, bool (*is_there)(size_t i, const void *arg),
+		      const void *arg)
+{
+	_cleanup_(freep) struct ruleset_pin *pins = calloc(n, sizeof(*pins));
+	_cleanup_(freep) struct tuple *tuples = calloc(n, sizeof(*tuples));
+	_cleanup_(freep) uint8_t *got = malloc(n);
+	struct err e = { 0 };
+
+	assert_true(pins && tuples && got);
+	for (size_t i = 0; i < n; i++) {
+		bool six = i % 7 == 3; /* of two maps, and so never all in one request */
+
+		pins[i] = (struct ruleset_pin){
+			.tuple = six ? world_tuple("fd00:12::2", (uint16_t)(1 + i), "2001:db8::1",
+						   80, IPPROTO_TCP)
+				     : world_tuple("12.12.12.2", (uint16_t)(1 + i), "1.1.1.1", 80,
+						   IPPROTO_TCP),
+			.binding = !is_there(i, arg) ? 0 : six ? WEB_6 : i % 2 ? WEB_1 : WEB_2,
+			.timeout_s = 60,
+		};
+		tuples[i] = pins[i].tuple;
+		if (i % 5 == 4 && !pins[i].binding)
+			tuples[i].proto = IPPROTO_ICMP; /* not asked for at all */
+	}
+	assert_int_equal(ruleset_pins_add(r, pins, n, &e), 0);
+	memset(got, 0xff, n);
+	assert_int_equal(ruleset_pins_get(r, tuples, n, got, &e), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(got[i], pins[i].binding);
+	assert_int_equal(ruleset_pins_delete(r, tuples, n, &e), 0);
+}
+
+static bool in_row(size_t i, const void *row)
+{
+	return ((const char *)row)[i] == '1';
+}
+
+/* Long rows of one kind, then of the other: how many are asked for at once changes under way. */
+static bool in_crowds(size_t i, const void *arg _unused_)
+{
+	return i < 900 ? true : i < 1800 ? false : i < 2400 ? i % 3 != 0 : i % 40 != 0;
+}
+
+static void check_rows(struct ruleset *r)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		check_row(r, strlen(rows[i]), in_row, rows[i]);
+	check_row(r, 3333, in_crowds, NULL);
+}
+
+static void test_pins_are_asked_for_in_rows(void **state)
+{
+	WORLD_OR_SKIP(state);
+	struct ruleset *r = open_ruleset(false);
+	uint32_t bytes = 0;
+
+	w->model.max_pins = 5000;
+	sync_ok(r, &w->model);
+	check_rows(r);
+	/* No room for the answers to a long request, and hardly for one. */
+	assert_int_equal(nl_set_receive_buffer(r->nl, 8192, &bytes), 0);
+	assert_int_equal(bytes, 16384);
+	check_rows(r);
+	ruleset_free(r);
+}
+
+static void test_pins_of_no_table(void **state)
+{
+	WORLD_OR_SKIP(state);
+	struct ruleset *r = open_ruleset(false);
+	struct tuple tuples[50];
+	uint8_t got[ARRAY_SIZE(tuples)];
+	struct err e = { 0 };
+
+	for (uint16_t i = 0; i < ARRAY_SIZE(tuples); i++)
+		tuples[i] = world_tuple("12.12.12.2", i, "1.1.1.1", 80, IPPROTO_TCP);
+	memset(got, 0xff, sizeof(got));
+	assert_int_equal(ruleset_pins_get(r, tuples, ARRAY_SIZE(tuples), got, &e), 0);
+	assert_memory_equal(got, ((uint8_t[ARRAY_SIZE(tuples)]){ 0 }), sizeof(got));
+	ruleset_free(r);
+}
+
 struct many {
 	uint32_t next, end;
 };
@@ -363,6 +454,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_pins),
 		TEST(test_pins_without_destroy),
+		TEST(test_pins_are_asked_for_in_rows),
+		TEST(test_pins_of_no_table),
 		TEST(test_repair_refills),
 		TEST(test_packets_are_learned_and_pinned),
 		TEST(test_new_syn_forgets_old_pin),
