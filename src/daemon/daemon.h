@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "core/flow.h"
 #include "core/registry.h"
+#include "daemon/resync.h"
 #include "netlink/nl.h"
 #include "netlink/route.h"
 
@@ -132,9 +133,7 @@ struct daemon {
 	bool updates_joined, unmarked_possible, buffer_grown;
 	bool graves; /* flows that ended while conntrack was read are still in the table */
 	uint64_t unmarked_check_ms, unmarked_backoff_ms;
-	uint64_t last_overrun_ms, first_overrun_ms;
-	uint64_t resync_backoff_ms, last_resync_ms, resync_took_ms;
-	bool resync_quiet, resync_lost; /* nothing was lost when it began; but while it went on */
+	struct resync resync;
 
 	struct dump_job *dump;
 	struct verify_job *verify;

@@ -83,9 +83,9 @@ void flows_dump_cancel(struct daemon *d);
 /* A dump that runs is begun anew: what it has read was true before now. */
 void flows_dump_renew(struct daemon *d);
 
-/* Events were lost at now_ms: conntrack is read again after 500 ms without a further loss, or at
- * most 5 s with them, but not while a dump runs or a verify reads, and the less often the longer it
- * takes (1 to 60 s between two). Without memory for the timer nothing happens. Does not wait. */
+/* Events were lost at now_ms: conntrack is read again when resync.h says, but not while a dump runs
+ * or a verify reads. A verify that waits for it has it sooner. Without memory for the timer nothing
+ * happens. Does not wait. */
 void flows_resync_soon(struct daemon *d, uint64_t now_ms);
 /* Whether events were lost and conntrack has not been read whole since. Does not wait. */
 bool flows_resync_pending(const struct daemon *d);

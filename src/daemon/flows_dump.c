@@ -13,11 +13,7 @@
 #include "daemon/witness.h"
 
 #define DATAGRAMS_PER_STEP 16
-#define QUIET_MS	   500	 /* a resync begins this long after the last overrun ... */
-#define PATIENCE_MS	   5000	 /* ... but no later than this after the first ... */
-#define SHARE		   10	 /* ... or so many times what the last one took */
-#define BACKOFF_FIRST_MS   1000	 /* between two resyncs; it doubles to SHARE times as well ... */
-#define BACKOFF_MAX_MS	   60000 /* ... but no further than this */
+#define RESYNC_POLL_MS	   125
 #define SILENT_MAX	   100000
 #define UNMARKED_FIRST_MS  1000
 #define UNMARKED_MAX_MS	   3600000
@@ -96,7 +92,7 @@ static void finish(struct daemon *d, struct dump_job *job, bool whole)
 {
 	bool first = job->first, looking = job->looking;
 
-	d->resync_took_ms = clock_now_ms() - job->begin_ms;
+	resync_read_end(&d->resync, clock_now_ms());
 	/* At start nothing was known before. */
 	if (!first || d->graves)
 		sweep(d, whole);
@@ -159,7 +155,7 @@ int flows_dump_begin(struct daemon *d)
 	if (r < 0)
 		return r;
 	flows_generation_next(d);
-	d->last_resync_ms = job->begin_ms;
+	resync_read_begin(&d->resync, job->begin_ms);
 	d->dump = TAKE_PTR(job);
 	return 0;
 }
@@ -167,34 +163,6 @@ int flows_dump_begin(struct daemon *d)
 void flows_dump_cancel(struct daemon *d)
 {
 	d->dump = dump_job_free(d->dump);
-}
-
-static uint64_t within(uint64_t ms, uint64_t least, uint64_t most)
-{
-	return ms < least ? least : ms > most ? most : ms;
-}
-
-static uint64_t backoff_clip(const struct daemon *d, uint64_t ms)
-{
-	uint64_t most = within(d->resync_took_ms * SHARE, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
-
-	return within(ms, BACKOFF_FIRST_MS, most);
-}
-
-/* Events that are lost because conntrack is read would have it read for ever: then it is left more
- * and more time, but not more than reading costs, since flows are missing meanwhile. A flood that
- * went on all the same is not reading's doing. */
-static void back_off(struct daemon *d)
-{
-	d->resync_backoff_ms =
-		backoff_clip(d, d->resync_lost ? d->resync_backoff_ms * 2 : BACKOFF_FIRST_MS);
-}
-
-/* A flood's table was larger than what is left of it: what the last one took says how much. */
-static bool held_back(const struct daemon *d, uint64_t now_ms)
-{
-	return d->last_resync_ms &&
-	       now_ms - d->last_resync_ms < backoff_clip(d, d->resync_backoff_ms);
 }
 
 void flows_dump_renew(struct daemon *d)
@@ -211,40 +179,26 @@ void flows_dump_renew(struct daemon *d)
 		d->dump->looking = looking;
 }
 
-/* How long losses may go on before the table is read amid them. */
-static uint64_t patience_ms(const struct daemon *d)
-{
-	return within(d->resync_took_ms * SHARE, QUIET_MS, PATIENCE_MS);
-}
-
 static void on_resync(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct daemon *d = arg;
 	uint64_t now = clock_now_ms();
-	struct timeval tv = { .tv_usec = QUIET_MS * 1000 / 4 };
-	bool quiet = now - d->last_overrun_ms >= QUIET_MS;
-	bool due = quiet || now - d->first_overrun_ms >= patience_ms(d);
+	struct timeval tv = { .tv_usec = RESYNC_POLL_MS * 1000 };
 
-	if (!due || held_back(d, now) || d->dump || verify_is_reading(d)) {
+	if (!resync_is_due(&d->resync, verify_waits(d), now) || d->dump || verify_is_reading(d)) {
 		event_add(d->ev_resync, &tv);
 		return;
 	}
-	back_off(d);
-	d->resync_quiet = quiet;
-	d->resync_lost = false;
-	d->first_overrun_ms = 0;
+	resync_begin(&d->resync, now);
 	if (flows_dump_begin(d) < 0)
 		event_add(d->ev_resync, &tv);
 }
 
 void flows_resync_soon(struct daemon *d, uint64_t now_ms)
 {
-	struct timeval tv = { .tv_usec = QUIET_MS * 1000 };
+	struct timeval tv = { .tv_usec = RESYNC_POLL_MS * 1000 };
 
-	d->last_overrun_ms = now_ms;
-	d->resync_lost |= d->dump && d->resync_quiet;
-	if (!d->first_overrun_ms)
-		d->first_overrun_ms = now_ms;
+	resync_lose(&d->resync, d->dump, now_ms);
 	if (!d->ev_resync)
 		d->ev_resync = event_new(d->base, -1, 0, on_resync, d);
 	if (!d->ev_resync)

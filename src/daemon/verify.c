@@ -25,7 +25,8 @@
 #define PINS_PER_STEP	      2048
 #define SETTLE_MS	      300
 #define LOOKS		      4	 /* at a suspect, SETTLE_MS apart, before it counts */
-#define WAITS		      30 /* SETTLE_MS each, for the pin map's answers and for resyncs */
+#define WAIT_MS		      100
+#define WAITS		      90 /* WAIT_MS each, for the pin map's answers and for resyncs */
 #define DIFFERENCES_PER_REPLY 64
 
 enum verify_phase {
@@ -291,7 +292,7 @@ static bool wait_on(struct verify_job *job)
 {
 	if (job->waits++ >= WAITS)
 		return false;
-	step_soon(job, SETTLE_MS);
+	step_soon(job, WAIT_MS);
 	return true;
 }
 
@@ -461,6 +462,11 @@ static int job_init(struct daemon *d, struct verify_job *job)
 bool verify_is_reading(const struct daemon *d)
 {
 	return d->verify && (d->verify->phase == VERIFY_DUMP || d->verify->phase == VERIFY_SWEEP);
+}
+
+bool verify_waits(const struct daemon *d)
+{
+	return d->verify && (d->verify->phase == VERIFY_WAIT || d->verify->phase == VERIFY_SETTLE);
 }
 
 void verify_method(struct control_call *call, struct json_object *params, void *arg)

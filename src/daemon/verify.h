@@ -17,3 +17,5 @@ struct daemon;
 void verify_method(struct control_call *call, struct json_object *params, void *arg);
 /* Whether a verify reads conntrack and the flow table now: no other may do so beside it. */
 bool verify_is_reading(const struct daemon *d);
+/* Whether a verify waits until conntrack has been read again, or would if events had been lost. */
+bool verify_waits(const struct daemon *d);

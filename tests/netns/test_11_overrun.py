@@ -127,16 +127,18 @@ def amid_verify():
         equal(d.status()["flows"]["count"], known + crowd, "every flow is known")
 
 
-@case("while conntrack is read again")
-def amid_resync():
-    """Events that are lost because conntrack is read would have it read for ever: each time it is given twice the time."""
+@case("while conntrack is read again", False)
+@case("and somebody waits for it", True)
+def amid_resync(awaited):
+    """Events that are lost because conntrack is read would have it read for ever: each time it is given twice the time. A verify
+    that waits has it read as soon as nothing is lost any more."""
     known, times, lost = 100000, 4, 1000
     with standard(3) as lab:
         d = small_buffer(lab)
         burst(lab, d, False, known, source="12.12.0.0")
         wait_until(lambda: d.status()["flows"]["count"] == known, 30, f"{known} flows known", poll=0.2)
         wait_until(d.verify_clean, 25, "verify is clean", poll=0.2)
-        before, sockets, begun = d.status()["events"]["resyncs"], sockets_of_netfilter(d), []
+        before, sockets, begun, verify = d.status()["events"]["resyncs"], sockets_of_netfilter(d), [], None
         burst(lab, d, True, lost, source="12.32.0.0")
         for n in range(1, 1 + times):
             wait_until(lambda: sockets_of_netfilter(d) > sockets, 20, f"conntrack is read, time {n}", poll=0.0005)
@@ -146,9 +148,15 @@ def amid_resync():
                 time.sleep(0.5)
                 burst(lab, d, True, lost, source=f"12.32.{n}.0")
             wait_until(lambda: sockets_of_netfilter(d) == sockets, 20, "to its end", poll=0.002)
+            if awaited and n == times - 1:
+                verify = d.popen_flowpin("verify")
         waits = [b - a for a, b in zip(begun, begun[1:])]
         note(waits)
-        check(waits[1] >= 1.9 and waits[2] >= 3.9, "two seconds pass before the third time, and four before the fourth", waits)
+        check(waits[1] >= 1.9, "two seconds pass before the third time", waits)
+        check((waits[2] >= 3.9) != awaited, "and four before the fourth" + (": not where a verify waits" if awaited else ""), waits)
+        if verify:
+            out, _ = verify.communicate(timeout=60)
+            equal(verify.returncode, 0, f"which is clean ({out.strip()})")
         wait_until(lambda: d.status()["flows"]["count"] == known + times * lost, 10, "every flow is known")
         check(d.verify_clean(), "verify is clean")
         equal(d.status()["events"]["resyncs"], before + times, "which nothing was lost in: it is not read again")
