@@ -190,8 +190,7 @@ void witness_told(struct daemon *d, const struct tuple *list, const uint8_t *ids
 	for (size_t i = 0; i < n; i++) {
 		struct flow *f = flow_table_get(d->flows, &list[i]);
 
-		if (!f || !f->list || (f->flags & FLOW_CT) ||
-		    (ids[i] == f->binding && !witness_is_asking(f)))
+		if (!f || !f->list || (f->flags & FLOW_CT))
 			continue;
 		b->tuples[b->n] = list[i];
 		b->ids[b->n++] = ids[i];
