@@ -3,6 +3,7 @@
 """The route changes while path lookups are under way: no flow is pinned to a nexthop that it did not have; uncertain ones are shown."""
 
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -64,6 +65,18 @@ def pinned(lab, beside, pool, text):
     check(ok, text, lambda: [(f, beside.shown(f)["flow"]["switches"]) for f in pool.flows if have.get((f.src, f.sport)) != f.server][:4])
 
 
+def begun(lab, beside, n, kind=TcpPool):
+    """n connections, all answered before flowpin-eapi asks about the first of them: the route changes under its questions, and
+    not under somebody's handshake."""
+    os.kill(beside.eapi.pid, signal.SIGSTOP)
+    try:
+        pool = kind(lab, n)
+    finally:
+        os.kill(beside.eapi.pid, signal.SIGCONT)
+    equal(len(where(pool)), n, f"{n} connections are answered")
+    return pool
+
+
 def begin(lab, config=None, **kwargs):
     lab.resolve()
     lab.mirror()
@@ -110,7 +123,7 @@ def under_way(prefix, poll="500ms", lists="none"):
                 unchanged(lab, beside, truth)
             if n == 2:  # in the middle of the answers; else at once
                 moment(lab, "^show load-balance ", servers, prefix, skip=100)
-            pool = TcpPool(lab, 120)
+            pool = begun(lab, beside, 120) if n == 2 else TcpPool(lab, 120)
             truth.update(where(pool))
             if n == 2:
                 wait_until(answered(beside), 60, "half of them are answered before the route changes, and half after", poll=0.3)
@@ -159,7 +172,7 @@ def single(prefix):
         truth.update(where(after))
         # After they began: what their question reads is not what they went by.
         moment(lab, "^show ip route 1.1.1.1$", ["s1"], prefix)
-        pool = TcpPool(lab, 50)
+        pool = begun(lab, beside, 50)
         equal(set(where(pool).values()), {"s2"}, "connections begin, and then the route is replaced")
         uncertain_all(lab, beside, truth, pool, "none of them is pinned to where it did not go")
         unchanged(lab, beside, truth)
@@ -178,7 +191,7 @@ def amid(command, skip):
         truth = {}
         unchanged(lab, beside, truth)
         moment(lab, command, ["s2", "s3"], skip=skip)
-        pool = TcpPool(lab, 40)
+        pool = begun(lab, beside, 40)
         equal(set(where(pool).values()), {"s1", "s2"}, "40 connections begin by the old route")
         uncertain_all(lab, beside, truth, pool, "none is certain")
         equal(lab.asic(pool.flows[0]) in ("s2", "s3"), True, "the route did change")
@@ -193,7 +206,7 @@ def anew():
         beside = Beside(lab, more=MORE, mirror=MIRROR, poll=RARELY)
         truth = {}
         moment(lab, "^show load-balance ", ["s2", "s3"])
-        pool = UdpPool(lab, 40)
+        pool = begun(lab, beside, 40, UdpPool)
         wait_until(lambda: beside.switch()["mirror"]["flows"] == 40 and answered(beside)(), 30, "every question is answered", poll=0.1)
         equal({v for v in told(beside, lab).values()}, {None}, "none is certain")
         wait_until(lambda: pool.exchange() and lab.pinned(pool, "udp"), 30, "more packets of each: they are pinned", poll=0.5)
@@ -210,7 +223,7 @@ def specific(lists):
         beside = begin(lab, service_of(lab, NET, poll=RARELY))
         truth = {}
         moment(lab, "^show ip route 1.1.1.1$", [])
-        pool = TcpPool(lab, 30)
+        pool = begun(lab, beside, 30)
         equal(set(where(pool).values()), {"s2"}, "connections go by the more specific route")
         uncertain_all(lab, beside, truth, pool, "none is taken for what the network's route says")
         unchanged(lab, beside, truth)
