@@ -17,8 +17,9 @@
  * The header of a job has the name of its file. What does not fit into one file goes into others
  * with that name in front: flows_dump.c is in flows.h, switch_life.c in switches.h. */
 
-/* Event priorities: what is asked for goes before what is streamed. */
-enum { PRIORITY_SIGNAL, PRIORITY_WORK, PRIORITY_STREAM, PRIORITY_COUNT };
+/* Event priorities: what is asked for goes before what is streamed, and that before what nobody
+ * waits for. */
+enum { PRIORITY_SIGNAL, PRIORITY_WORK, PRIORITY_STREAM, PRIORITY_BACKGROUND, PRIORITY_COUNT };
 
 struct daemon_options {
 	const char *config_path;
@@ -137,7 +138,6 @@ struct daemon {
 
 	struct dump_job *dump;
 	struct verify_job *verify;
-	bool pins_dumping;
 	uint8_t witness_list; /* witness.c: the list that was asked last */
 	struct waiter *waiters;
 	struct switches *switches; /* NULL: no switch is configured */

@@ -309,7 +309,6 @@ static void on_pins_step(evutil_socket_t fd _unused_, short what _unused_, void 
 		return;
 	if (r < 0)
 		pins_unread(r);
-	d->pins_dumping = false;
 	event_free(d->ev_pins);
 	d->ev_pins = NULL;
 	flows_updates_judge(d);
@@ -329,9 +328,8 @@ void witness_adopt_begin(struct daemon *d)
 		pins_unread(-ENOMEM);
 		return;
 	}
-	event_priority_set(d->ev_pins, PRIORITY_STREAM);
+	event_priority_set(d->ev_pins, PRIORITY_BACKGROUND);
 	event_add(d->ev_pins, NULL);
-	d->pins_dumping = true;
 }
 
 int witness_open(struct daemon *d)
