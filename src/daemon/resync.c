@@ -20,9 +20,11 @@ static uint64_t backoff_clip(const struct resync *r, uint64_t ms)
 }
 
 /* A flood's table was larger than what is left of it: what the last one took says how much. */
-static bool is_held_back(const struct resync *r, uint64_t now_ms)
+static bool is_held_back(const struct resync *r, bool awaited, uint64_t now_ms)
 {
-	return r->began_ms && now_ms - r->began_ms < backoff_clip(r, r->backoff_ms);
+	uint64_t ms = awaited ? BACKOFF_FIRST_MS : backoff_clip(r, r->backoff_ms);
+
+	return r->began_ms && now_ms - r->began_ms < ms;
 }
 
 static bool is_quiet(const struct resync *r, uint64_t now_ms)
@@ -47,8 +49,8 @@ void resync_lose(struct resync *r, bool reading, uint64_t now_ms)
 bool resync_is_due(const struct resync *r, bool awaited, uint64_t now_ms)
 {
 	if (is_quiet(r, now_ms))
-		return awaited || !is_held_back(r, now_ms);
-	return now_ms - r->first_lost_ms >= patience_ms(r) && !is_held_back(r, now_ms);
+		return !is_held_back(r, awaited, now_ms);
+	return now_ms - r->first_lost_ms >= patience_ms(r) && !is_held_back(r, false, now_ms);
 }
 
 /* Events that are lost because conntrack is read would have it read for ever: then it is left more

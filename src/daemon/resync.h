@@ -18,9 +18,9 @@ struct resync {
 void resync_lose(struct resync *r, bool reading, uint64_t now_ms);
 
 /* Whether it is time: 500 ms without a further loss, or at most 5 s with them, and not too soon
- * after the last reading: 1 to 60 s, the longer the more reading costs and the more often it was
- * the reading that had events lost. Somebody who awaits it is not held back for that, once nothing
- * is lost any more. Only for a struct that has lost something. */
+ * after the last reading began: 1 to 60 s, the longer the more reading costs and the more often it
+ * was the reading that had events lost. Somebody who awaits it has it after 1 s at most, once
+ * nothing is lost any more. Only for a struct that has lost something. */
 bool resync_is_due(const struct resync *r, bool awaited, uint64_t now_ms);
 
 /* Conntrack is going to be read for what was lost. */

@@ -64,21 +64,26 @@ static void test_amid_losses(void **state)
 	}
 }
 
-/* A reading of half a second, at 10 s; what is lost right behind it waits for a second since then,
- * unless somebody awaits it: then for the quiet alone. */
+/* What is lost right behind a reading waits for a second since that began, whoever awaits it; what
+ * is lost later for the quiet alone. */
 static void test_held_back(void **state)
 {
-	struct resync r = { 0 };
+	static const uint64_t due[][2] = { { 10310, 11000 }, { 10700, 11200 }, { 20000, 20500 } };
 
 	(void)state;
-	resync_lose(&r, false, AT(9500));
-	read_from_to(&r, 10000, 10300);
-	resync_lose(&r, false, AT(10310));
-	assert_int_equal(due_from(&r, false, 10310), 11000);
-	assert_int_equal(due_from(&r, true, 10310), 10810);
+	for (size_t i = 0; i < sizeof(due) / sizeof(*due); i++) {
+		struct resync r = { 0 };
+
+		resync_lose(&r, false, AT(9500));
+		read_from_to(&r, 10000, 10300);
+		resync_lose(&r, false, AT(due[i][0]));
+		assert_int_equal(due_from(&r, false, due[i][0]), due[i][1]);
+		assert_int_equal(due_from(&r, true, due[i][0]), due[i][1]);
+	}
 }
 
-/* Each reading that has events lost doubles the time until the next, to ten times what it takes. */
+/* Each reading that has events lost doubles the time until the next, to ten times what it takes;
+ * who awaits it has it after the first of them. */
 static void test_lost_by_reading(void **state)
 {
 	static const uint64_t backoff[] = { 1000, 2000, 4000, 8000, 16000, 20000, 20000 };
@@ -92,7 +97,7 @@ static void test_lost_by_reading(void **state)
 		resync_read_begin(&r, AT(at));
 		resync_lose(&r, true, AT(at + 1));
 		resync_read_end(&r, AT(at + 2000));
-		assert_int_equal(due_from(&r, true, at + 1), at + 501);
+		assert_int_equal(due_from(&r, true, at), at + 1000);
 		assert_int_equal(due_from(&r, false, at), at + backoff[i]);
 		at += backoff[i];
 	}
@@ -120,26 +125,24 @@ static void test_lost_by_a_flood(void **state)
 	assert_int_equal(due_from(&r, false, ms + 1000), ms + 2000);
 }
 
-/* Who awaits it does not have a table read over and over that events are lost from. Losses of later
- * have their own half a second. */
+/* Who awaits it does not have a table read over and over that events are lost from: while they are,
+ * it is held back as ever. Losses of later have their own half a second. */
 static void test_awaited_amid_losses(void **state)
 {
-	struct resync r = { 0 };
+	struct resync r = { .backoff_ms = 16000, .began_ms = AT(0), .took_ms = 2000 };
 
 	(void)state;
-	resync_lose(&r, false, AT(0));
-	read_from_to(&r, 500, 530);
-	for (uint64_t ms = 540; ms < 1500; ms += 10) {
+	for (uint64_t ms = 10; ms < 16000; ms += 10) {
 		resync_lose(&r, false, AT(ms));
 		assert_false(resync_is_due(&r, true, AT(ms)));
 	}
-	assert_true(resync_is_due(&r, true, AT(1500)));
-	read_from_to(&r, 1500, 1530);
-	for (uint64_t ms = 10000; ms < 10500; ms += 10) {
+	assert_true(resync_is_due(&r, true, AT(16000)));
+	read_from_to(&r, 16000, 16030);
+	for (uint64_t ms = 20000; ms < 20500; ms += 10) {
 		resync_lose(&r, false, AT(ms));
 		assert_false(resync_is_due(&r, true, AT(ms)));
 	}
-	assert_true(resync_is_due(&r, true, AT(10500)));
+	assert_true(resync_is_due(&r, true, AT(20500)));
 }
 
 /* The table is smaller by now: what the last reading took says how long. */
