@@ -4,9 +4,9 @@
 """Row 11: more new flows than the receive buffer of flowpind holds: the overrun is counted, conntrack is read again
 once, and everything is known afterwards."""
 
+import contextlib
 import os
 import re
-import signal
 import sys
 import time
 
@@ -33,13 +33,8 @@ def small_buffer(lab):
 
 def burst(lab, d, held, flows=BURST, **kwargs):
     """held: flowpind gets no processor meanwhile, as on a host that is busy with the burst itself."""
-    if held and d.pid:
-        os.kill(d.pid, signal.SIGSTOP)
-    try:
+    with d.held() if held else contextlib.nullcontext():
         equal(flood(lab, flows, "udp", port=9, **kwargs), flows, f"{flows} new flows sent")
-    finally:
-        if held and d.pid:
-            os.kill(d.pid, signal.SIGCONT)
 
 
 @case("while flowpind runs", False)
@@ -144,9 +139,9 @@ def amid_resync(awaited):
             wait_until(lambda: sockets_of_netfilter(d) > sockets, 20, f"conntrack is read, time {n}", poll=0.0005)
             begun.append(time.monotonic())
             if n < times:
-                os.kill(d.pid, signal.SIGSTOP)  # what it took last counts, too: half a second
-                time.sleep(0.5)
-                burst(lab, d, True, lost, source=f"12.32.{n}.0")
+                with d.held():
+                    time.sleep(0.5)  # what it took last counts, too
+                    burst(lab, d, False, lost, source=f"12.32.{n}.0")
             wait_until(lambda: sockets_of_netfilter(d) == sockets, 20, "to its end", poll=0.002)
             if awaited and n == times - 1:
                 verify = d.popen_flowpin("verify")

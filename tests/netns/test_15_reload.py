@@ -165,12 +165,9 @@ def removed_in_a_burst():
         d = Daemon(lab, web(f"{VIP4}/32", more=more))
         wait_until(lambda: len(d.nexthops("api")) == 3, 5, "the service has its nexthops")
         d.configure(web(f"{VIP4}/32"))
-        os.kill(d.pid, signal.SIGSTOP)
-        try:
+        with d.held():
             equal(flood(lab, 300, target=NEW4, port=9), 300, "300 new flows")
             os.kill(d.pid, signal.SIGHUP)
-        finally:
-            os.kill(d.pid, signal.SIGCONT)
         wait_until(lambda: d.status()["unpinned_flows"] == 300, 5, "all of them are unpinned")
         equal(d.flows("dst", NEW4), [], "none is listed")
         equal(sum(entries(lab, 4, NEW4, "udp").values()), 0, "none has a mark")

@@ -195,9 +195,8 @@ def coalesced():
         sender = Sender(lab, "switch", SWITCH, GATEWAY)
         packet = gre(frame(ip_packet("12.12.12.1", "1.1.1.1", 17, udp(20000))))
         need(d.running(), "it runs")
-        os.kill(d.pid, signal.SIGSTOP)  # so that all of them wait together
-        sender.send(*[packet] * 200, syn(sport=20001), syn(sport=20001, flags=TCP_FIN | TCP_ACK))
-        os.kill(d.pid, signal.SIGCONT)
+        with d.held():  # so that all of them wait together
+            sender.send(*[packet] * 200, syn(sport=20001), syn(sport=20001, flags=TCP_FIN | TCP_ACK))
         c = settled(listener, "s7058", 202, "202 packets")
         equal(listener.of("s7058"), [record(20000, 0, proto=17), record(20001, SYN | FIN)], "two records")
         equal(c["repeated"], 200, "the others are counted as repeated")

@@ -3,7 +3,6 @@
 """The route changes while path lookups are under way: no flow is pinned to a nexthop that it did not have; uncertain ones are shown."""
 
 import os
-import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -68,11 +67,8 @@ def pinned(lab, beside, pool, text):
 def begun(lab, beside, n, kind=TcpPool):
     """n connections, all answered before flowpin-eapi asks about the first of them: the route changes under its questions, and
     not under somebody's handshake."""
-    os.kill(beside.eapi.pid, signal.SIGSTOP)
-    try:
+    with beside.eapi.held():
         pool = kind(lab, n)
-    finally:
-        os.kill(beside.eapi.pid, signal.SIGCONT)
     equal(len(where(pool)), n, f"{n} connections are answered")
     return pool
 

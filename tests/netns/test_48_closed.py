@@ -113,12 +113,9 @@ def lost():
         wait_until(lambda: only(lab, pool), 30, "the switch holds the others only", poll=0.1)
         for server in lab.servers:
             lab.deaf(server, 9)
-        os.kill(d.pid, signal.SIGSTOP)
-        try:
+        with d.held():
             equal(flood(lab, 20000, port=9, target=VIP4), 20000, "more events than the socket's buffer takes")
             lab.conntrack("-D", "-p", "tcp", "--orig-dst", VIP4, "--dport", "80")
-        finally:
-            os.kill(d.pid, signal.SIGCONT)
         wait_until(lambda: d.status()["flows"]["count"] >= 20000, 60, "conntrack is read again", poll=0.1)
         left = sorted(f.sport for f in pool.flows)
         wait_until(lambda: sorted(f["sport"] for f in d.flows("dport", "80")) == left, 60, "only those are known that nobody has closed", poll=0.3)

@@ -2,6 +2,7 @@
 """flowpind in a lab, and the flowpin command against it."""
 
 import collections
+import contextlib
 import json
 import os
 import re
@@ -115,6 +116,17 @@ class Daemon:
 
     def running(self):
         return self.process is not None and self.process.poll() is None
+
+    @contextlib.contextmanager
+    def held(self):
+        """It gets no processor meanwhile."""
+        if self.running():
+            self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            if self.running():
+                self.process.send_signal(signal.SIGCONT)
 
     def kill(self, sig=signal.SIGKILL, deadline=10):
         """Ends it by a signal and returns its exit status (negative: the signal's number)."""
