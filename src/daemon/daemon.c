@@ -349,19 +349,27 @@ static void stop(struct daemon *d)
 
 static void limits_init(struct daemon *d)
 {
-	struct log_limit *each_minute[] = { &d->limit_full,   &d->limit_source, &d->limit_decode,
-					    &d->limit_kernel, &d->limit_policy, &d->limit_lost };
-	struct log_limit *each_second[] = { &d->limit_repair[REPAIR_RULESET],
-					    &d->limit_repair[REPAIR_POLICY], &d->limit_routes };
+	const struct {
+		struct log_limit *limit;
+		uint64_t interval_ms;
+	} rows[] = {
+		{ &d->limit_full, 60000 },
+		{ &d->limit_source, 60000 },
+		{ &d->limit_decode, 60000 },
+		{ &d->limit_kernel, 60000 },
+		{ &d->limit_policy, 60000 },
+		{ &d->limit_repair[REPAIR_RULESET], 1000 },
+		{ &d->limit_repair[REPAIR_POLICY], 1000 },
+		{ &d->limit_routes, 1000 },
+		/* A flood goes on for a while; status counts each. */
+		{ &d->limit_overrun, 10000 },
+		/* The pin map being full is told once; status counts on. */
+		{ &d->limit_lost, UINT64_MAX },
+	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(each_minute); i++)
-		*each_minute[i] = (struct log_limit){ .interval_ms = 60000, .burst = 1 };
-	for (size_t i = 0; i < ARRAY_SIZE(each_second); i++)
-		*each_second[i] = (struct log_limit){ .interval_ms = 1000, .burst = 1 };
-	/* A flood goes on for a while; status counts each. */
-	d->limit_overrun = (struct log_limit){ .interval_ms = 10000, .burst = 1 };
-	/* The pin map being full is told once; status counts on. */
-	d->limit_lost.interval_ms = UINT64_MAX;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		*rows[i].limit =
+			(struct log_limit){ .interval_ms = rows[i].interval_ms, .burst = 1 };
 }
 
 int daemon_run(const struct daemon_options *options, struct config *config)

@@ -48,9 +48,10 @@ void resync_lose(struct resync *r, bool reading, uint64_t now_ms)
 
 bool resync_is_due(const struct resync *r, bool awaited, uint64_t now_ms)
 {
-	if (is_quiet(r, now_ms))
-		return !is_held_back(r, awaited, now_ms);
-	return now_ms - r->first_lost_ms >= patience_ms(r) && !is_held_back(r, false, now_ms);
+	bool quiet = is_quiet(r, now_ms);
+
+	return (quiet || now_ms - r->first_lost_ms >= patience_ms(r)) &&
+	       !is_held_back(r, awaited && quiet, now_ms);
 }
 
 /* Events that are lost because conntrack is read would have it read for ever: then it is left more

@@ -20,11 +20,16 @@ static const char *map_name(uint8_t family)
 	return rs_fixed_shape(family == AF_INET ? RS_PIN4 : RS_PIN6)->name;
 }
 
+static bool may_have_pin(const struct tuple *t)
+{
+	return t->zone == 0 && proto_name(t->proto);
+}
+
 uint32_t rs_pin_key(const struct tuple *t, uint8_t ret_key[RS_PIN_KEY_MAX])
 {
 	uint32_t len = t->family == AF_INET ? 4 : 16, at = 2 * len;
 
-	if (t->zone != 0 || !proto_name(t->proto))
+	if (!may_have_pin(t))
 		return 0;
 	memset(ret_key, 0, RS_PIN_KEY_MAX);
 	memcpy(ret_key, t->src, len);
@@ -366,12 +371,9 @@ static int get_chunk(struct get *g, size_t n)
 	int code = 0;
 
 	memset(g->bindings, 0, n);
-	for (size_t i = 0; i < n; i++) {
-		uint8_t key[RS_PIN_KEY_MAX];
-
-		if (rs_pin_key(&g->tuples[i], key) > 0)
+	for (size_t i = 0; i < n; i++)
+		if (may_have_pin(&g->tuples[i]))
 			g->places[g->n_places++] = (uint16_t)i;
-	}
 	while (code == 0 && g->n_places > 0) {
 		g->most = group_size(g);
 		code = get_round(g);
